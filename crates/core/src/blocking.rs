@@ -1,0 +1,146 @@
+//! The blocking driver: one call, no runtime.
+//!
+//! It is generic over [`std::io`] and is handed its clock, so this crate still names no socket and
+//! no clock of its own.
+
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use crate::handshake::{Failed, Handshake, Interruption, Step};
+
+/// The most bytes asked of the connection at once, in bytes. One version message fits well.
+const READ_LEN: usize = 4096;
+
+/// The longest the driver waits to deliver last words to a peer that failed, in milliseconds.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// A blocking connection whose calls can be bounded in time.
+pub trait BlockingConn: Read + Write {
+    /// Bounds every following read and write; `limit` is never zero.
+    ///
+    /// A call that takes longer returns [`io::ErrorKind::TimedOut`] or
+    /// [`io::ErrorKind::WouldBlock`].
+    ///
+    /// # Errors
+    /// When the connection cannot be bounded.
+    fn bound_next_call(&mut self, limit: Duration) -> io::Result<()>;
+
+    /// Whether somebody called the connection off. Asked after every call that ends early.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// A peer, its connection, and the bytes already read that belong to the session.
+#[derive(Debug)]
+pub struct Greeted<P, C> {
+    /// What the handshake yielded.
+    pub peer: P,
+    /// The connection.
+    pub conn: C,
+    /// Bytes read beyond the handshake.
+    pub leftover: BytesMut,
+}
+
+/// Runs a handshake to its end, which comes no later than `deadline` by `clock`.
+///
+/// # Errors
+/// The handshake's own error, whatever the cause: the connection is closed by then.
+///
+/// # Cancellation
+/// Whoever holds the means to make [`BlockingConn::is_cancelled`] true ends the call at once with
+/// the handshake's cancelled error, which is never its timeout.
+pub fn greet<H: Handshake, C: BlockingConn>(
+    mut conn: C,
+    mut handshake: H,
+    deadline: Instant,
+    clock: impl Fn() -> Instant,
+) -> Result<Greeted<H::Peer, C>, H::Error> {
+    let mut input = BytesMut::new();
+    let mut wake_at = None;
+    loop {
+        let mut spoke = false;
+        while let Some(bytes) = handshake.poll_transmit() {
+            spoke = true;
+            let sent = bounded(&mut conn, deadline, &clock, |conn| conn.write_all(&bytes));
+            if let Err(cause) = sent {
+                return Err(part(conn, handshake.interrupt(cause)));
+            }
+        }
+        // After speaking, the machine is asked once more before anything is waited for.
+        if !spoke {
+            let until = wake_at.map_or(deadline, |at: Instant| at.min(deadline));
+            match bounded(&mut conn, until, &clock, |conn| read_some(conn, &mut input)) {
+                Ok(()) => {}
+                // The machine's own wakeup, not the caller's deadline.
+                Err(Interruption::DeadlinePassed) if clock() < deadline => {}
+                Err(cause) => return Err(part(conn, handshake.interrupt(cause))),
+            }
+        }
+        match handshake.advance(clock(), &mut input) {
+            Step::Done(peer) => {
+                return Ok(Greeted {
+                    peer,
+                    conn,
+                    leftover: input,
+                });
+            }
+            Step::Failed(failed) => return Err(part(conn, failed)),
+            Step::More(next, wakeup) => {
+                handshake = next;
+                wake_at = wakeup.map(|wakeup| wakeup.at);
+            }
+        }
+    }
+}
+
+/// One blocking call that ends by `until`.
+fn bounded<C: BlockingConn, T>(
+    conn: &mut C,
+    until: Instant,
+    clock: impl Fn() -> Instant,
+    call: impl FnOnce(&mut C) -> io::Result<T>,
+) -> Result<T, Interruption> {
+    let left = until.saturating_duration_since(clock());
+    if conn.is_cancelled() {
+        return Err(Interruption::Cancelled);
+    }
+    if left.is_zero() {
+        return Err(Interruption::DeadlinePassed);
+    }
+    let result = conn.bound_next_call(left).and_then(|()| call(conn));
+    match result {
+        // A cancelled connection may still report an orderly end, so the cause is asked for first.
+        _ if conn.is_cancelled() => Err(Interruption::Cancelled),
+        Ok(value) => Ok(value),
+        Err(error) => Err(Interruption::from_io(&error)),
+    }
+}
+
+fn read_some(conn: &mut impl Read, input: &mut BytesMut) -> io::Result<()> {
+    let mut chunk = [0; READ_LEN];
+    loop {
+        match conn.read(&mut chunk) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(len) => {
+                input.extend_from_slice(&chunk[..len]);
+                return Ok(());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Says the last words, as far as they can be said, and closes the connection.
+fn part<E>(mut conn: impl BlockingConn, failed: Failed<E>) -> E {
+    if !failed.last_words.is_empty() && conn.bound_next_call(LAST_WORDS_TIMEOUT).is_ok() {
+        // Losing them is right: the failure is already decided, and the peer may be gone.
+        let _unheard = conn
+            .write_all(&failed.last_words)
+            .and_then(|()| conn.flush());
+    }
+    failed.error
+}

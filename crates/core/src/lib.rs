@@ -1,0 +1,41 @@
+//! The vocabulary every other room of peerage speaks.
+//!
+//! - [`addr`]: endpoints, directions, and [`ConnectedAddr`]: what was honestly connected.
+//! - [`reason`]: a [`Reason`] says why something failed, who is to blame and whether to retry.
+//! - [`handshake`]: the pure [`Handshake`] contract; [`blocking`] drives it over `std::io`.
+//! - [`session`]: what a finished handshake leaves behind: a typed message codec.
+//! - [`wire`]: a bounded reader and writer that name every field they touch.
+//! - [`budget`], [`text`], [`time`]: small values with their bounds stated.
+//!
+//! It deliberately holds no socket, no clock, no entropy source and no async runtime. Time enters
+//! as a value, randomness as bytes. The one exception to "no IO" is [`blocking`], which is generic
+//! over [`std::io::Read`] and [`std::io::Write`] and is handed its clock.
+//!
+//! ```
+//! use peerage_core::wire::Reader;
+//!
+//! let mut reader = Reader::new(&[0x08, 0, 0, 0, 0, 0, 0, 0]);
+//! assert_eq!(reader.u64_le("nonce")?, 8);
+//! reader.finish()?;
+//! # Ok::<(), peerage_core::wire::ReadError>(())
+//! ```
+
+pub mod addr;
+pub mod blocking;
+pub mod budget;
+pub mod handshake;
+pub mod network;
+pub mod reason;
+pub mod session;
+pub mod text;
+pub mod time;
+pub mod wire;
+
+pub use addr::{ConnectedAddr, Direction, Endpoint, Exposure};
+pub use budget::{Budget, Spent};
+pub use handshake::{Failed, Handshake, Interruption, Step, Wakeup};
+pub use network::{Chain, Network};
+pub use reason::{Blame, Detail, Failure, Kind, Reason, Retry, Stage};
+pub use session::Session;
+pub use text::PeerText;
+pub use time::UnixTime;
