@@ -1,1 +1,33 @@
-//! Placeholder.
+//! Sockets for peerage: how a target becomes a connection, and how a handshake's bytes move.
+//!
+//! - [`Connector`] turns a [`Target`] into a [`Connection`]; [`Direct`] does so over TCP, racing
+//!   IPv6 and IPv4.
+//! - [`Listener`] takes inbound connections.
+//! - [`greet`](fn@greet) drives any [`peerage_core::Handshake`] to its end, asynchronously;
+//!   [`blocking`] holds the same for plain threads.
+//! - [`Link`] carries the messages of an established peer.
+//! - [`Tapped`] remembers what went over a connection, for transcripts.
+//!
+//! It knows no protocol and makes no decision about peers. No call waits without a deadline.
+
+pub mod blocking;
+mod direct;
+mod greet;
+mod link;
+mod listen;
+mod tap;
+mod target;
+
+pub use direct::{Connection, Connector, Direct, ReachError};
+pub use greet::{Greeted, greet, greet_until};
+pub use link::{Link, LinkError};
+pub use listen::Listener;
+pub use tap::{Chunk, Tape, Tapped};
+pub use target::{Host, Target, TargetError};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A connection: raw bytes both ways, nothing known about the other end.
+pub trait Conn: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<C: AsyncRead + AsyncWrite + Unpin + Send + 'static> Conn for C {}

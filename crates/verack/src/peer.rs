@@ -8,7 +8,7 @@ use peerage_core::{ConnectedAddr, Endpoint, Session};
 
 use crate::dialect::{Dialect, Message};
 use crate::envelope::{Command, Envelope};
-use crate::error::{MessageError, SessionError};
+use crate::error::SessionError;
 use crate::steps::{check_header, read_message};
 use crate::version::{ProtocolVersion, Version};
 
@@ -154,21 +154,9 @@ pub(crate) fn encode_payload<D: Dialect>(
         D::max_payload(command, version).ok_or(SessionError::NotInVersion { command, version })?;
     let mut writer = Writer::new(limit);
     message.write(&mut writer);
-    let payload = writer
-        .finish()
-        .map_err(|error| SessionError::TooLong { command, error })?;
-    // Symmetry: what we would refuse to read is not sent either.
-    read_back::<D>(command, &payload, version)?;
+    let payload = writer.finish().map_err(|error| match error.limit {
+        0 => SessionError::NotInVersion { command, version },
+        _ => SessionError::TooLong { command, error },
+    })?;
     Ok((command, payload))
-}
-
-fn read_back<D: Dialect>(
-    command: Command,
-    payload: &Bytes,
-    version: ProtocolVersion,
-) -> Result<(), MessageError> {
-    if cfg!(debug_assertions) {
-        read_message::<D>(command, payload, version)?;
-    }
-    Ok(())
 }

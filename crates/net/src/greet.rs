@@ -1,0 +1,120 @@
+//! The asynchronous handshake driver.
+
+use std::future::{Future, pending};
+
+use bytes::BytesMut;
+use peerage_core::{Failed, Handshake, Interruption, Step};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
+
+use crate::Conn;
+
+pub use peerage_core::blocking::Greeted;
+
+/// The most bytes asked of the connection at once, in bytes. One version message fits well.
+const READ_LEN: usize = 4096;
+
+/// The longest the driver waits to deliver last words to a peer that failed, in milliseconds.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Runs a handshake to its end, which comes no later than `deadline`.
+///
+/// # Errors
+/// The handshake's own error, whatever the cause: a timeout, a close or a broken connection are
+/// turned into it too. The connection is closed by then.
+///
+/// # Cancellation
+/// Dropping the future closes the connection and leaves nothing behind: no task, no entry anywhere.
+pub async fn greet<H: Handshake, C: Conn>(
+    conn: C,
+    handshake: H,
+    deadline: Instant,
+) -> Result<Greeted<H::Peer, C>, H::Error> {
+    greet_until(conn, handshake, deadline, pending()).await
+}
+
+/// As [`greet`], but ends with the handshake's cancelled error as soon as `cancelled` is ready.
+///
+/// # Errors
+/// As [`greet`].
+///
+/// # Cancellation
+/// As [`greet`].
+pub async fn greet_until<H: Handshake, C: Conn>(
+    mut conn: C,
+    mut handshake: H,
+    deadline: Instant,
+    cancelled: impl Future<Output = ()>,
+) -> Result<Greeted<H::Peer, C>, H::Error> {
+    let mut input = BytesMut::new();
+    let mut cancelled = std::pin::pin!(cancelled);
+    let mut wake_at = None;
+    loop {
+        let mut spoke = false;
+        while let Some(bytes) = handshake.poll_transmit() {
+            spoke = true;
+            let sent = tokio::select! {
+                biased;
+                () = &mut cancelled => Err(Interruption::Cancelled),
+                sent = timeout_at(deadline, conn.write_all(&bytes)) => ended(sent),
+            };
+            if let Err(cause) = sent {
+                return Err(part(conn, handshake.interrupt(cause)).await);
+            }
+        }
+        // After speaking, the machine is asked once more before anything is waited for.
+        if !spoke {
+            let until = wake_at.map_or(deadline, |at: Instant| at.min(deadline));
+            input.reserve(READ_LEN);
+            let read = tokio::select! {
+                biased;
+                () = &mut cancelled => Err(Interruption::Cancelled),
+                read = timeout_at(until, conn.read_buf(&mut input)) => ended(read),
+            };
+            match read {
+                Ok(0) => {
+                    return Err(part(conn, handshake.interrupt(Interruption::Closed)).await);
+                }
+                Ok(_) => {}
+                // The machine's own wakeup, not the caller's deadline.
+                Err(Interruption::DeadlinePassed) if Instant::now() < deadline => {}
+                Err(cause) => return Err(part(conn, handshake.interrupt(cause)).await),
+            }
+        }
+        match handshake.advance(Instant::now().into_std(), &mut input) {
+            Step::Done(peer) => {
+                return Ok(Greeted {
+                    peer,
+                    conn,
+                    leftover: input,
+                });
+            }
+            Step::Failed(failed) => return Err(part(conn, failed).await),
+            Step::More(next, wakeup) => {
+                handshake = next;
+                wake_at = wakeup.map(|wakeup| Instant::from_std(wakeup.at));
+            }
+        }
+    }
+}
+
+fn ended<T>(
+    result: Result<std::io::Result<T>, tokio::time::error::Elapsed>,
+) -> Result<T, Interruption> {
+    match result {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Interruption::from_io(&error)),
+        Err(_) => Err(Interruption::DeadlinePassed),
+    }
+}
+
+/// Says the last words, as far as they can be said, and closes the connection.
+async fn part<E>(mut conn: impl Conn, failed: Failed<E>) -> E {
+    let farewell = async {
+        conn.write_all(&failed.last_words).await?;
+        conn.shutdown().await
+    };
+    // Losing them is right: the failure is already decided, and the peer may be gone.
+    let _unheard = timeout(LAST_WORDS_TIMEOUT, farewell).await;
+    failed.error
+}

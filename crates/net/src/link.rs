@@ -1,0 +1,254 @@
+//! Messages of an established peer over its connection.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use peerage_core::{Detail, Failure, Interruption, Kind, Retry, Session, Stage};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+
+use crate::Conn;
+
+/// The most bytes asked of the connection at once, in bytes.
+const READ_LEN: usize = 16 * 1024;
+
+/// The most messages set aside while a pong is awaited. A peer that sends more before it answers
+/// does not answer.
+const MAX_SET_ASIDE: usize = 256;
+
+/// A session over a connection, with one owner.
+#[derive(Debug)]
+pub struct Link<S: Session, C> {
+    conn: C,
+    session: S,
+    input: BytesMut,
+    output: BytesMut,
+    set_aside: VecDeque<S::Message>,
+}
+
+/// Why a message could not be received or sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError<E> {
+    /// The peer closed the connection.
+    #[error("the peer closed the connection")]
+    Closed {
+        /// What was being done.
+        doing: Stage,
+    },
+    /// Reading or writing failed.
+    #[error("the connection broke: {kind}")]
+    Transport {
+        /// What was being done.
+        doing: Stage,
+        /// How.
+        kind: io::ErrorKind,
+    },
+    /// The deadline passed.
+    #[error("no answer in time")]
+    TimedOut {
+        /// What was being done.
+        doing: Stage,
+    },
+    /// More messages came than can be set aside while an answer is awaited.
+    #[error("{limit} other messages came instead of the answer")]
+    Flood {
+        /// What was being done.
+        doing: Stage,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// The peer broke the protocol, or a message cannot be sent to it.
+    #[error(transparent)]
+    Session(#[from] E),
+}
+
+impl<E: Failure + 'static> Failure for LinkError<E> {
+    fn stage(&self) -> Stage {
+        match self {
+            Self::Closed { doing }
+            | Self::Transport { doing, .. }
+            | Self::TimedOut { doing }
+            | Self::Flood { doing, .. } => *doing,
+            Self::Session(error) => error.stage(),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Closed { .. } => Kind::Closed,
+            Self::Transport { .. } => Kind::Transport,
+            Self::TimedOut { .. } => Kind::Timeout,
+            Self::Flood { .. } => Kind::Flood,
+            Self::Session(error) => error.kind(),
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            // A peer that was established and left is worth another try soon.
+            Self::Closed { .. } => Retry::After(Duration::from_secs(60)),
+            Self::Session(error) => error.retry(),
+            Self::Transport { .. } | Self::TimedOut { .. } | Self::Flood { .. } => {
+                self.kind().retry()
+            }
+        }
+    }
+
+    fn detail(&self) -> Detail {
+        match self {
+            Self::Session(error) => error.detail(),
+            Self::Flood { limit, .. } => Detail::none().with("limit", *limit),
+            Self::Closed { .. } | Self::Transport { .. } | Self::TimedOut { .. } => Detail::none(),
+        }
+    }
+}
+
+const RECEIVE: Stage = Stage::Keep("receive");
+const SEND: Stage = Stage::Keep("send");
+const PING: Stage = Stage::Keep("ping");
+
+impl<S: Session, C: Conn> Link<S, C> {
+    /// A link over what a handshake left: the connection, the codec, and bytes already read.
+    pub fn new(conn: C, session: S, leftover: BytesMut) -> Self {
+        let (output, set_aside) = (BytesMut::new(), VecDeque::new());
+        Self {
+            conn,
+            session,
+            input: leftover,
+            output,
+            set_aside,
+        }
+    }
+
+    /// The next message: early ones first, then those set aside by [`Link::ping`], then the wire.
+    ///
+    /// Waits without a limit; give it one with a timeout of your own.
+    ///
+    /// # Errors
+    /// When the connection ends or the peer breaks the protocol. The link is of no use afterwards.
+    ///
+    /// # Cancellation
+    /// Dropping the future loses nothing; call it again.
+    pub async fn recv(&mut self) -> Result<S::Message, LinkError<S::Error>> {
+        match self.set_aside.pop_front() {
+            Some(message) => Ok(message),
+            None => self.recv_from_wire(RECEIVE).await,
+        }
+    }
+
+    async fn recv_from_wire(&mut self, doing: Stage) -> Result<S::Message, LinkError<S::Error>> {
+        loop {
+            if let Some(message) = self.session.decode(&mut self.input)? {
+                return Ok(message);
+            }
+            self.input.reserve(READ_LEN);
+            match self.conn.read_buf(&mut self.input).await {
+                Ok(0) => return Err(LinkError::Closed { doing }),
+                Ok(_) => {}
+                Err(error) => return Err(broken(doing, &error)),
+            }
+        }
+    }
+
+    /// Sends a message, and before it whatever an earlier cancelled call left unsent.
+    ///
+    /// # Errors
+    /// When it cannot be encoded for this peer, in which case nothing was sent, or when the
+    /// connection ends.
+    ///
+    /// # Cancellation
+    /// Once the future was polled the message counts as sent: what is left of it goes out with the
+    /// next call, so the stream never breaks in the middle of a message.
+    pub async fn send(&mut self, message: &S::Message) -> Result<(), LinkError<S::Error>> {
+        self.session.encode(message, &mut self.output)?;
+        while !self.output.is_empty() {
+            match self.conn.write(&self.output).await {
+                Ok(0) => return Err(LinkError::Closed { doing: SEND }),
+                Ok(written) => self.output.advance(written),
+                Err(error) => return Err(broken(SEND, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a ping and waits for its pong; answers the peer's own pings meanwhile and sets every
+    /// other message aside for [`Link::recv`]. Returns the round-trip time.
+    ///
+    /// # Errors
+    /// When no matching pong comes by `deadline`, when more than 256 other messages come first, or
+    /// when the connection ends.
+    ///
+    /// # Cancellation
+    /// Dropping the future loses nothing but the measurement.
+    pub async fn ping(
+        &mut self,
+        nonce: u64,
+        deadline: Instant,
+    ) -> Result<Duration, LinkError<S::Error>> {
+        let late = |_| LinkError::TimedOut { doing: PING };
+        let sent_at = Instant::now();
+        timeout_at(deadline, self.send(&S::ping(nonce)))
+            .await
+            .map_err(late)??;
+        loop {
+            let message = timeout_at(deadline, self.recv_from_wire(PING))
+                .await
+                .map_err(late)??;
+            if S::pong_nonce(&message) == Some(nonce) {
+                return Ok(sent_at.elapsed());
+            }
+            if let Some(answer) = S::answer_to_ping(&message) {
+                timeout_at(deadline, self.send(&answer))
+                    .await
+                    .map_err(late)??;
+            } else if self.set_aside.len() < MAX_SET_ASIDE {
+                self.set_aside.push_back(message);
+            } else {
+                return Err(LinkError::Flood {
+                    doing: PING,
+                    limit: MAX_SET_ASIDE,
+                });
+            }
+        }
+    }
+
+    /// Receives and answers pings until the connection ends, and says how it ended. Other messages
+    /// go to `on_message`.
+    ///
+    /// # Cancellation
+    /// Dropping the future loses nothing; call it again.
+    pub async fn serve_pings(
+        &mut self,
+        mut on_message: impl FnMut(S::Message),
+    ) -> LinkError<S::Error> {
+        loop {
+            let message = match self.recv().await {
+                Ok(message) => message,
+                Err(error) => return error,
+            };
+            if let Some(answer) = S::answer_to_ping(&message) {
+                if let Err(error) = self.send(&answer).await {
+                    return error;
+                }
+            } else {
+                on_message(message);
+            }
+        }
+    }
+
+    /// Taken apart again.
+    pub fn into_parts(self) -> (C, S, BytesMut) {
+        (self.conn, self.session, self.input)
+    }
+}
+
+fn broken<E>(doing: Stage, error: &io::Error) -> LinkError<E> {
+    match Interruption::from_io(error) {
+        Interruption::Closed => LinkError::Closed { doing },
+        Interruption::DeadlinePassed | Interruption::Cancelled => LinkError::TimedOut { doing },
+        Interruption::Transport(kind) => LinkError::Transport { doing, kind },
+    }
+}

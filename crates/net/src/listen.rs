@@ -1,0 +1,64 @@
+//! Inbound connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use peerage_core::{ConnectedAddr, Endpoint};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::Connection;
+
+/// Connections the system may hold until they are accepted.
+const BACKLOG: i32 = 128;
+
+/// Takes inbound TCP connections.
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// Listens at `addr`; `[::]` takes IPv4 as well.
+    ///
+    /// # Errors
+    /// When the address cannot be bound: in use, not ours, or not permitted.
+    pub fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        // A restarted node gets its port back while old connections linger.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(Self(TcpListener::from_std(socket.into())?))
+    }
+
+    /// Where it listens; the port is the real one even when 0 was asked for.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn local_endpoint(&self) -> io::Result<Endpoint> {
+        self.0.local_addr().map(Endpoint::from)
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// When the system refuses one: out of descriptors, for instance. Wait a little and go on.
+    ///
+    /// # Cancellation
+    /// Dropping the future loses no connection.
+    pub async fn accept(&self) -> io::Result<Connection<TcpStream>> {
+        let (io, from) = self.0.accept().await?;
+        io.set_nodelay(true)?;
+        let addr = ConnectedAddr::InboundDirect { addr: from.into() };
+        Ok(Connection {
+            io,
+            addr,
+            resolved_in: None,
+            reached_in: Duration::ZERO,
+        })
+    }
+}
