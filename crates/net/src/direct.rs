@@ -205,7 +205,7 @@ async fn resolve(name: &str, port: u16, deadline: Instant) -> Result<Vec<Endpoin
 }
 
 /// IPv6 and IPv4 in turn, IPv6 first, each family in the resolver's order. RFC 8305, section 4.
-fn interleave(endpoints: impl Iterator<Item = Endpoint>) -> Vec<Endpoint> {
+pub(crate) fn interleave(endpoints: impl Iterator<Item = Endpoint>) -> Vec<Endpoint> {
     let (v6, v4): (Vec<_>, Vec<_>) = endpoints.partition(|endpoint| endpoint.ip().is_ipv6());
     let longest = v6.len().max(v4.len());
     let turns = (0..longest).flat_map(|turn| [v6.get(turn).copied(), v4.get(turn).copied()]);

@@ -245,7 +245,7 @@ impl<S: Session, C: Conn> Link<S, C> {
     }
 }
 
-fn broken<E>(doing: Stage, error: &io::Error) -> LinkError<E> {
+pub(crate) fn broken<E>(doing: Stage, error: &io::Error) -> LinkError<E> {
     match Interruption::from_io(error) {
         Interruption::Closed => LinkError::Closed { doing },
         Interruption::DeadlinePassed | Interruption::Cancelled => LinkError::TimedOut { doing },

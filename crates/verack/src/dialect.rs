@@ -41,7 +41,7 @@ pub trait Dialect: Copy + Debug + Default + Send + Sync + Unpin + 'static {
 }
 
 /// A message of an established peer.
-pub trait Message: Debug + Clone + PartialEq + Send + Sized + 'static {
+pub trait Message: Debug + Clone + PartialEq + Send + Sync + Sized + 'static {
     /// Its command.
     fn command(&self) -> Command;
 

@@ -89,6 +89,11 @@ impl<D: Dialect> State<D> {
 }
 
 impl<D: Dialect, P: Policy> Greeting<D, P> {
+    /// The message being waited for.
+    pub const fn awaited(&self) -> Awaited {
+        self.state.awaited()
+    }
+
     pub(crate) fn new(local: Local<D>, attempt: Attempt, policy: P) -> Self {
         let ours = local.version_for(&attempt);
         let mut greeting = Self {

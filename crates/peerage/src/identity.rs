@@ -1,0 +1,196 @@
+//! The secret of a node, kept in a file.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use peerage_verack::nonce::NonceKeys;
+
+use crate::os;
+
+/// 32 secret random bytes: the node's identity.
+///
+/// Ethereum's node key has the same form, so one file serves all networks. On networks without
+/// identities it is what lets a node recognise itself, across restarts and processes.
+#[derive(Clone)]
+pub struct NodeKey([u8; 32]);
+
+/// Why a key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The file cannot be read.
+    #[error("cannot read the key file {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write the key file {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// A file is there already, and keys are never overwritten.
+    #[error("{path} exists already: choose another name, or remove it if its key is not needed")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds no key.
+    #[error("{path} holds no key: 64 hexadecimal digits are expected")]
+    NotAKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others may read the file.
+    #[error("{path} can be read by others (mode {mode:03o}): run chmod 600 on it")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+impl NodeKey {
+    /// The most bytes read from a key file: 64 digits and some white space.
+    const MAX_FILE_LEN: u64 = 256;
+
+    /// A new random key.
+    pub fn generate() -> Self {
+        Self(os::random())
+    }
+
+    /// The key from its 32 bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 secret bytes.
+    pub const fn secret_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Reads a key file: 64 hexadecimal digits, white space around them ignored.
+    ///
+    /// # Errors
+    /// When it cannot be read, holds no key, or can be read by others.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let unreadable = |error| KeyError::Read {
+            path: path.into(),
+            error,
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .open(path)
+            .map_err(unreadable)?;
+        check_mode(path, &file)?;
+        let mut text = String::new();
+        let mut bounded = file.take(Self::MAX_FILE_LEN);
+        bounded.read_to_string(&mut text).map_err(unreadable)?;
+        parse(text.trim())
+            .map(Self)
+            .ok_or_else(|| KeyError::NotAKey { path: path.into() })
+    }
+
+    /// Writes a new key file that only its owner may read.
+    ///
+    /// # Errors
+    /// When the file exists or cannot be written.
+    pub fn write_new(&self, path: &Path) -> Result<(), KeyError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options.open(path).and_then(|mut file| {
+            self.0
+                .iter()
+                .try_for_each(|byte| write!(file, "{byte:02x}"))?;
+            writeln!(file)?;
+            file.sync_all()
+        });
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.into() },
+            _ => KeyError::Write {
+                path: path.into(),
+                error,
+            },
+        })
+    }
+
+    /// What recognises our own connections; a hash, so that nothing of the key shows in it.
+    pub(crate) fn nonce_keys(&self) -> NonceKeys {
+        let mut labelled = b"peerage nonce keys 1".to_vec();
+        labelled.extend_from_slice(&self.0);
+        let digest = peerage_verack::decred::blake256::blake256(&labelled);
+        let mut master = [0; 16];
+        master.copy_from_slice(&digest[..16]);
+        NonceKeys::new(master)
+    }
+}
+
+impl fmt::Debug for NodeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeKey(secret)")
+    }
+}
+
+fn parse(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let mut key = [0; 32];
+    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(key)
+}
+
+#[cfg(unix)]
+fn check_mode(path: &Path, file: &std::fs::File) -> Result<(), KeyError> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let metadata = file.metadata().map_err(|error| KeyError::Read {
+        path: path.into(),
+        error,
+    })?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if metadata.is_file() && mode & 0o077 != 0 {
+        return Err(KeyError::Exposed {
+            path: path.into(),
+            mode,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+const fn check_mode(_: &Path, _: &std::fs::File) -> Result<(), KeyError> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_64_digits_and_nothing_else() {
+        let key = parse(&"0f".repeat(32)).unwrap();
+        assert_eq!(key, [0x0f; 32]);
+        assert!(parse(&"0g".repeat(32)).is_none());
+        assert!(parse(&"0f".repeat(31)).is_none());
+        assert!(
+            parse(&"é".repeat(32)).is_none(),
+            "64 bytes that are no digits"
+        );
+    }
+}

@@ -1,0 +1,28 @@
+//! The only places where the operating system's clock and entropy enter.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use peerage_core::UnixTime;
+
+/// Wall-clock time now.
+pub(crate) fn wall_clock() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    UnixTime(match since {
+        Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |secs| -secs),
+    })
+}
+
+/// Fresh random bytes from the operating system.
+///
+/// # Panics
+/// When the system has no entropy source at all: nothing can be done safely without one.
+#[expect(
+    clippy::expect_used,
+    reason = "no node is safe without entropy, and there is no caller who could help"
+)]
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
