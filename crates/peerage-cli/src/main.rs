@@ -1,1 +1,111 @@
-fn main() {}
+//! The command line of peerage.
+//!
+//! Data goes to stdout, everything else to stderr. Exit codes: 0 yes; 1 ran, and the answer is no;
+//! 2 usage or configuration; 3 environment; 130 interrupted.
+
+mod args;
+mod decode;
+mod demo;
+mod key;
+mod listen;
+mod output;
+mod probe;
+mod transcript;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::signal::ctrl_c;
+
+use crate::output::{Exit, Out, complain};
+
+/// Finds, reaches, greets and keeps peers on peer-to-peer networks, and says why when it fails.
+#[derive(Debug, Parser)]
+#[command(
+    name = "peerage",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct Cli {
+    /// Replace the compiled-in chain tables by the files of this folder (zcash.toml, decred.toml).
+    #[arg(long, global = true, value_name = "FOLDER", env = "PEERAGE_TABLES")]
+    tables: Option<std::path::PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A whole small world on this machine: healthy peers, broken ones, and a reason for each.
+    Demo(demo::Args),
+    /// Diagnose peers stage by stage: resolve, reach, version, verack, ping.
+    Probe(probe::Args),
+    /// Greet inbound peers, a line each.
+    Listen(listen::Args),
+    /// Take bytes apart.
+    Decode(decode::Args),
+    /// Make or show the key of a node.
+    Key(key::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap knows where its text belongs: help on stdout, mistakes on stderr.
+            let code = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Yes
+            };
+            drop(error.print());
+            return code.into();
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(run(cli));
+            // A resolver thread may still hang; nobody waits for it.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(output::environment(error, "cannot start")),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            if !error.is_broken_pipe() {
+                complain(&error.to_string());
+            }
+            error.exit().into()
+        }
+    }
+}
+
+/// Runs the command until it ends or is interrupted.
+///
+/// `listen` and `demo` tidy up on an interrupt themselves; dropping the others closes what they
+/// opened.
+async fn run(cli: Cli) -> Result<Exit, output::Failed> {
+    let tables = peerage::networks::tables(cli.tables).map_err(output::usage)?;
+    let mut out = Out::stdout();
+    let work = async {
+        match cli.command {
+            Command::Demo(args) => demo::run(args, &mut out).await,
+            Command::Probe(args) => probe::run(args, tables, &mut out).await,
+            Command::Listen(args) => listen::run(args, tables, &mut out).await,
+            Command::Decode(args) => decode::run(&args, tables, &mut out),
+            Command::Key(args) => key::run(&args, &mut out),
+        }
+    };
+    tokio::select! {
+        biased;
+        result = work => result,
+        _ = ctrl_c() => Ok(Exit::Interrupted),
+    }
+}

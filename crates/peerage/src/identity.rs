@@ -117,12 +117,13 @@ impl NodeKey {
             writeln!(file)?;
             file.sync_all()
         });
-        written.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.into() },
-            _ => KeyError::Write {
-                path: path.into(),
-                error,
-            },
+        written.map_err(|error| {
+            let path = path.into();
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                KeyError::Exists { path }
+            } else {
+                KeyError::Write { path, error }
+            }
         })
     }
 

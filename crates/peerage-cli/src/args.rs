@@ -1,0 +1,187 @@
+//! Arguments that several commands share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use peerage::net::Target;
+use peerage::networks::{AnyNetwork, AnyNode, NETWORKS, PeerAddress, Setup, by_name};
+use peerage::{NodeKey, Tables};
+
+use crate::output::{Failed, misused, usage};
+
+/// Which node we are.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NodeArgs {
+    /// The chain of the network.
+    #[arg(long, default_value = "mainnet")]
+    pub(crate) chain: String,
+
+    /// The key file of the node; a fresh key when none is given.
+    #[arg(long, value_name = "FILE", env = "PEERAGE_KEY_FILE")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Tell nothing at all about this node.
+    #[arg(long)]
+    pub(crate) isolated: bool,
+
+    /// Service bits to claim, decimal or 0x…
+    #[arg(long, value_name = "BITS", default_value = "0", value_parser = bits)]
+    pub(crate) services: u64,
+
+    /// The height of the best block, to claim and to judge versions by.
+    #[arg(long, value_name = "HEIGHT")]
+    pub(crate) height: Option<u32>,
+}
+
+impl NodeArgs {
+    /// A node on the chosen chain of `network`.
+    pub(crate) fn node(
+        &self,
+        network: &dyn AnyNetwork,
+        tables: &Tables,
+    ) -> Result<Box<dyn AnyNode>, Failed> {
+        let key = self
+            .key
+            .as_deref()
+            .map(NodeKey::read)
+            .transpose()
+            .map_err(usage)?;
+        let setup = Setup {
+            chain: self.chain.clone(),
+            tables: tables.clone(),
+            key,
+            isolated: self.isolated,
+            services: self.services,
+            height: self.height,
+        };
+        network.node(&setup).map_err(usage)
+    }
+}
+
+/// A network by its name.
+pub(crate) fn network(name: &str) -> Result<&'static dyn AnyNetwork, String> {
+    by_name(name).ok_or_else(|| format!("there are {}", names()))
+}
+
+fn names() -> String {
+    NETWORKS
+        .iter()
+        .map(|network| network.network().0)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A network's name that is known to be one; for clap, which keeps values that can be cloned.
+#[derive(Clone, Copy)]
+pub(crate) struct NetworkArg(pub(crate) &'static dyn AnyNetwork);
+
+impl std::fmt::Debug for NetworkArg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.network())
+    }
+}
+
+impl std::str::FromStr for NetworkArg {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        network(name).map(Self)
+    }
+}
+
+/// Text that names a peer, resolved to its network and target.
+pub(crate) fn peer(
+    text: &str,
+    chosen: Option<NetworkArg>,
+) -> Result<(&'static dyn AnyNetwork, String), Failed> {
+    let address = PeerAddress::parse(text).map_err(usage)?;
+    let named = address.network.and_then(by_name);
+    match (named, chosen) {
+        (Some(named), Some(chosen)) if named.network() != chosen.0.network() => {
+            Err(misused(format!(
+                "{text} is an address of {}, not of {chosen:?}",
+                named.network()
+            )))
+        }
+        (Some(network), _) => Ok((network, address.target)),
+        (None, Some(chosen)) => Ok((chosen.0, address.target)),
+        (None, None) => Err(misused(format!(
+            "{text} names no network: write {} or add -n NETWORK ({})",
+            NETWORKS
+                .iter()
+                .map(|network| format!("{}://{text}", network.scheme()))
+                .collect::<Vec<_>>()
+                .join(" or "),
+            names()
+        ))),
+    }
+}
+
+/// A target, with the node's customary port where none is given.
+pub(crate) fn target(text: &str, node: &dyn AnyNode) -> Result<Target, Failed> {
+    Target::parse(text, node.port())
+        .map_err(|error| misused(format!("{text:?} is no address: {error}")))
+}
+
+/// A span of time: `500ms`, `20s`, `5m`, `2h`, or plain seconds.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let number: f64 = number.parse().map_err(|_| expected_span())?;
+    let seconds = match unit {
+        "ms" => number / 1e3,
+        "" | "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(expected_span()),
+    };
+    // A year is more than any command runs, and keeps every sum of times in range.
+    let sound = seconds > 0.0 && seconds <= 366.0 * 86_400.0;
+    sound
+        .then(|| Duration::from_secs_f64(seconds))
+        .ok_or_else(expected_span)
+}
+
+fn expected_span() -> String {
+    "expected a span of time above zero such as 500ms, 20s, 5m or 2h".into()
+}
+
+/// Service bits.
+fn bits(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_units() {
+        assert_eq!(span("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(span("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(span("20"), Ok(Duration::from_secs(20)));
+        assert_eq!(span("2h"), Ok(Duration::from_secs(7200)));
+        for wrong in ["", "0", "-1s", "3d", "s", "1e9h", "nan", "9999999h"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_peer_needs_one_network_and_only_one() {
+        let zcash: NetworkArg = "zcash".parse().unwrap();
+        let network = |text, chosen| peer(text, chosen).map(|(network, _)| network.network().0);
+        assert_eq!(network("zec://h:1", None).ok(), Some("zcash"));
+        assert_eq!(network("dcr://h", None).ok(), Some("decred"));
+        assert_eq!(network("h:1", Some(zcash)).ok(), Some("zcash"));
+        assert!(network("h:1", None).is_err());
+        assert!(network("dcr://h:1", Some(zcash)).is_err());
+        assert!(network("btc://h:1", None).is_err());
+    }
+}

@@ -1,0 +1,236 @@
+//! `peerage listen`: greets inbound peers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage::net::Listener;
+use peerage::networks::{AnyNode, PeerFacts};
+use peerage::{Reason, Tables};
+use serde_json::json;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::args::{NetworkArg, NodeArgs, span};
+use crate::output::{
+    Exit, Failed, Out, Tone, complain, environment, millis, progress, reason_json,
+};
+use crate::probe::{extend, facts_json, why};
+
+/// Greets inbound peers, a line each, and answers their pings until they leave.
+///
+/// Exits with 0 once --count peers were greeted, or at the end of --for without --count; with 1 if
+/// the time ran out before.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The network.
+    #[arg(value_name = "NETWORK")]
+    network: NetworkArg,
+
+    #[command(flatten)]
+    node: NodeArgs,
+
+    /// Where to listen; the chain's customary port on every interface when not given.
+    #[arg(long, value_name = "ADDR:PORT")]
+    bind: Option<SocketAddr>,
+
+    /// Stop after this many greeted peers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Stop after this much time.
+    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    time: Option<Duration>,
+
+    /// The longest one handshake may take.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
+    timeout: Duration,
+
+    /// The most connections at once; more wait in the system's own queue.
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    max_peers: u32,
+
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How long the last of --count peers may stay to finish its own ping, in seconds.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What becomes of inbound connections.
+enum Event {
+    Greeted(PeerFacts),
+    Refused { addr: String, reason: Reason },
+    Left { addr: String, reason: Reason },
+}
+
+pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
+    let mut node = args.node.node(args.network.0, &tables)?;
+    let bind = args
+        .bind
+        .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], node.port())));
+    let listener = Listener::bind(bind)
+        .map_err(|error| environment(error, format!("cannot listen at {bind}")))?;
+    let local = listener
+        .local_endpoint()
+        .map_err(|error| environment(error, "cannot tell where we listen"))?;
+    node.set_listen_addr(Some(local).filter(peerage::Endpoint::is_dialable));
+    let node: Arc<dyn AnyNode> = node.into();
+    if args.json {
+        let (network, chain) = (node.network().0, node.chain());
+        let body = json!({ "network": network, "chain": chain, "addr": local.to_string() });
+        out.json("listening", body)?;
+    } else {
+        progress(&format!(
+            "listening for {} {} at {local}",
+            node.network(),
+            node.chain()
+        ));
+    }
+
+    let deadline = args.time.map(|time| Instant::now() + time);
+    // Room for one event of each connection; a full queue holds connections up, not memory.
+    let (events_in, mut events) = mpsc::channel(64);
+    let accepting = accept_loop(listener, node, &args, events_in);
+    let mut accepting = std::pin::pin!(accepting);
+    let (mut greeted, mut here) = (0_u64, 0_u64);
+    let mut lingering = None;
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = events.recv() => event,
+            () = &mut accepting => None,
+            () = at(lingering.or(deadline)) => None,
+        };
+        let enough = args.count.is_some_and(|count| greeted >= count);
+        let Some(event) = event else {
+            return Ok(if enough || args.count.is_none() {
+                Exit::Yes
+            } else {
+                Exit::No
+            });
+        };
+        match event {
+            Event::Greeted(_) => (greeted, here) = (greeted + 1, here + 1),
+            Event::Left { .. } => here -= 1,
+            Event::Refused { .. } => {}
+        }
+        show(out, &event, args.json)?;
+        if args.count.is_some_and(|count| greeted >= count) {
+            if here == 0 {
+                return Ok(Exit::Yes);
+            }
+            lingering.get_or_insert(Instant::now() + LINGER);
+        }
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Accepts for ever. Every connection lives in a task of a set that is dropped with this future.
+async fn accept_loop(
+    listener: Listener,
+    node: Arc<dyn AnyNode>,
+    args: &Args,
+    events: mpsc::Sender<Event>,
+) {
+    /// How long to wait when the system refuses a connection, out of descriptors for instance.
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    let slots = Arc::new(Semaphore::new(args.max_peers as usize));
+    let timeout = args.timeout;
+    let mut tasks = JoinSet::new();
+    loop {
+        // The semaphore is never closed.
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return;
+        };
+        let connection = match listener.accept().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                complain(&format!("cannot accept a connection: {error}"));
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        while tasks.try_join_next().is_some() {}
+        let (node, events) = (node.clone(), events.clone());
+        tasks.spawn(async move {
+            let _slot = slot;
+            let addr = connection.addr.to_string();
+            let last = converse(&*node, connection, timeout, &events, addr).await;
+            // Nobody listens any more when the command ends.
+            drop(events.send(last).await);
+        });
+    }
+}
+
+/// Greets one peer, measures the round trip, and stays with it until it leaves.
+async fn converse(
+    node: &dyn AnyNode,
+    connection: peerage::net::Connection<tokio::net::TcpStream>,
+    timeout: Duration,
+    events: &mpsc::Sender<Event>,
+    addr: String,
+) -> Event {
+    let mut peer = match node.greet(connection, Instant::now() + timeout).await {
+        Ok(peer) => peer,
+        Err(reason) => return Event::Refused { addr, reason },
+    };
+    let pinged = peer.ping(timeout).await;
+    drop(events.send(Event::Greeted(peer.facts().clone())).await);
+    let reason = match pinged {
+        Ok(_) => peer.serve_pings().await,
+        Err(reason) => reason,
+    };
+    Event::Left { addr, reason }
+}
+
+fn show(out: &mut Out, event: &Event, json: bool) -> Result<(), Failed> {
+    match (event, json) {
+        (Event::Greeted(facts), true) => {
+            let mut body = json!({ "direction": "inbound", "addr": facts.addr });
+            extend(&mut body, Some(facts_json(facts)));
+            out.json("peer", body)?;
+        }
+        (Event::Refused { addr, reason }, true) => {
+            out.json(
+                "refused",
+                json!({ "addr": addr, "reason": reason_json(reason) }),
+            )?;
+        }
+        (Event::Left { addr, reason }, true) => {
+            out.json(
+                "left",
+                json!({ "addr": addr, "reason": reason_json(reason) }),
+            )?;
+        }
+        (Event::Greeted(facts), false) => {
+            let rtt = facts.rtt.map_or_else(|| "no answer to ping".into(), millis);
+            let mark = out.tone(Tone::Good, "greeted");
+            out.line(format!(
+                "{mark}  {}  {}  version {}  {}  height {}  {rtt}",
+                facts.addr, facts.agent, facts.negotiated, facts.services_shown, facts.height
+            ))?;
+        }
+        (Event::Refused { addr, reason }, false) => {
+            let mark = out.tone(Tone::Bad, "refused");
+            out.line(format!("{mark}  {addr}  {}", why(reason)))?;
+        }
+        (Event::Left { addr, reason }, false) => {
+            let mark = out.tone(Tone::Quiet, "left");
+            out.line(format!(
+                "{mark}     {addr}  {}: {}",
+                reason.kind, reason.message
+            ))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! `peerage probe`: one peer or many, stage by stage.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage::net::Target;
+use peerage::networks::{AnyNode, PeerFacts};
+use peerage::{Outcome, Probe, ProbeOptions, Reason, Tables};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::args::{NetworkArg, NodeArgs, peer, span, target};
+use crate::output::{
+    Exit, Failed, Out, Tone, complain, millis, millis_json, misused, progress, reason_json,
+};
+use crate::transcript;
+
+/// How many peers are probed at once, at the most.
+const MAX_AT_ONCE: usize = 64;
+
+/// The most bytes of one dialogue that a transcript keeps, both ways together.
+const TAPE_LIMIT: usize = 1 << 20;
+
+/// Diagnoses peers stage by stage.
+///
+/// Exits with 0 if every peer was greeted and answered a ping, with 1 if not.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  peerage probe zec://mainnet.seeder.zfnd.org
+  peerage probe --chain simnet dcr://127.0.0.1:18555 --transcript
+  peerage probe -n zcash --json 192.0.2.1:8233 192.0.2.2")]
+pub(crate) struct Args {
+    /// Peers as zec://host:port, dcr://host:port, or host:port with -n; the port may be left out.
+    #[arg(required = true, value_name = "PEER")]
+    peers: Vec<String>,
+
+    /// The network of peers that name none.
+    #[arg(short, long, value_name = "NETWORK")]
+    network: Option<NetworkArg>,
+
+    #[command(flatten)]
+    node: NodeArgs,
+
+    /// The longest one probe may take.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
+    timeout: Duration,
+
+    /// One JSON object a line: each stage, then the verdict.
+    #[arg(long)]
+    json: bool,
+
+    /// Print the dialogue on the wire, every field explained.
+    #[arg(long)]
+    transcript: bool,
+}
+
+/// One peer to probe.
+struct Order {
+    shown: String,
+    node: Arc<dyn AnyNode>,
+    target: Target,
+}
+
+pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
+    let orders = orders(&args, &tables)?;
+    let options = ProbeOptions {
+        limit: args.timeout,
+        tape_limit: if args.transcript { TAPE_LIMIT } else { 0 },
+    };
+    let many = orders.len() > 1;
+    let total = orders.len();
+    let mut waiting = orders.into_iter();
+    let mut running = JoinSet::new();
+    let mut done = 0;
+    let mut greeted = 0;
+    loop {
+        while running.len() < MAX_AT_ONCE {
+            let Some(order) = waiting.next() else { break };
+            running.spawn(async move {
+                let probe = order.node.probe(&order.target, &options).await;
+                (order, probe)
+            });
+        }
+        let Some(ended) = running.join_next().await else {
+            break;
+        };
+        // A probe is never aborted while the set lives; a panic in one is ours to show.
+        let (order, probe) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                complain(&format!("a probe ended without a verdict: {error}"));
+                continue;
+            }
+        };
+        done += 1;
+        greeted += usize::from(probe.verdict.is_ok());
+        if args.json {
+            in_json(out, &order, &probe, args.transcript)?;
+        } else {
+            in_words(out, &order, &probe, args.transcript)?;
+            if many && done < total {
+                out.line("")?;
+            }
+        }
+        if many {
+            progress(&format!("{done} of {total} probed, {greeted} greeted"));
+        }
+    }
+    Ok(if greeted == total {
+        Exit::Yes
+    } else {
+        Exit::No
+    })
+}
+
+fn orders(args: &Args, tables: &Tables) -> Result<Vec<Order>, Failed> {
+    let mut nodes: Vec<Arc<dyn AnyNode>> = Vec::new();
+    let mut orders = Vec::with_capacity(args.peers.len());
+    for text in &args.peers {
+        let (network, rest) = peer(text, args.network)?;
+        let known = nodes
+            .iter()
+            .find(|node| node.network() == network.network());
+        let node = match known {
+            Some(node) => node.clone(),
+            None => {
+                let node: Arc<dyn AnyNode> = args.node.node(network, tables)?.into();
+                nodes.push(node.clone());
+                node
+            }
+        };
+        let target = target(&rest, &*node)?;
+        orders.push(Order {
+            shown: format!("{}://{target}", network.scheme()),
+            node,
+            target,
+        });
+    }
+    if args.transcript && args.json && orders.len() > 1 {
+        // Each line still says whose it is, so only a single tape is bounded in memory.
+        let bytes = orders.len().saturating_mul(TAPE_LIMIT);
+        if bytes > 64 * TAPE_LIMIT {
+            return Err(misused("--transcript takes at most 64 peers at once"));
+        }
+    }
+    Ok(orders)
+}
+
+fn in_words(out: &mut Out, order: &Order, probe: &Probe, dialogue: bool) -> Result<(), Failed> {
+    let header = format!(
+        "{}  ({} {})",
+        order.shown,
+        order.node.network(),
+        order.node.chain()
+    );
+    let header = out.tone(Tone::Strong, header);
+    out.line(header)?;
+    if dialogue {
+        transcript::in_words(out, &*order.node, probe)?;
+    }
+    for stage in &probe.stages {
+        let (mark, tone) = match stage.outcome {
+            Outcome::Ok => ("ok", Tone::Good),
+            Outcome::Failed => ("FAIL", Tone::Bad),
+            Outcome::Skipped => ("–", Tone::Quiet),
+            Outcome::NotReached => continue,
+        };
+        let mark = out.tone(tone, format!("{mark:<4}"));
+        let took = stage.took.map_or_else(String::new, millis);
+        let line = format!("  {:<8} {mark} {took:>11}  {}", stage.stage, stage.note);
+        out.line(line.trim_end())?;
+    }
+    let verdict = match &probe.verdict {
+        Ok(facts) => out.tone(Tone::Good, verdict_of(facts)),
+        Err(reason) => out.tone(Tone::Bad, why(reason)),
+    };
+    out.line(format!("verdict: {verdict}"))?;
+    Ok(())
+}
+
+fn verdict_of(facts: &PeerFacts) -> String {
+    let rtt = facts
+        .rtt
+        .map_or_else(String::new, |rtt| format!(", answers in {}", millis(rtt)));
+    let services = if facts.services == 0 {
+        "nothing".into()
+    } else {
+        facts.services_shown.clone()
+    };
+    format!(
+        "greeted: {} serves {services} at height {}{rtt}",
+        facts.agent, facts.height
+    )
+}
+
+/// What a reason means and what to do, in one line.
+pub(crate) fn why(reason: &Reason) -> String {
+    format!(
+        "{} at {}: {} (blame: {}; retry: {})",
+        reason.kind,
+        reason.stage,
+        reason.kind.advice(),
+        reason.blame.name(),
+        reason.retry
+    )
+}
+
+fn in_json(out: &mut Out, order: &Order, probe: &Probe, dialogue: bool) -> Result<(), Failed> {
+    let peer = &order.shown;
+    if dialogue {
+        transcript::in_json(out, peer, &*order.node, probe)?;
+    }
+    for stage in &probe.stages {
+        let body = json!({
+            "peer": peer,
+            "stage": stage.stage,
+            "outcome": stage.outcome.name(),
+            "ms": stage.took.map(millis_json),
+            "note": (!stage.note.is_empty()).then_some(&stage.note),
+        });
+        out.json("stage", body)?;
+    }
+    let mut verdict = json!({
+        "peer": peer,
+        "network": order.node.network().0,
+        "chain": order.node.chain(),
+        "ok": probe.verdict.is_ok(),
+        "kind": probe.verdict.as_ref().map_or_else(|reason| reason.kind.name(), |_| "greeted"),
+        "took_ms": millis_json(probe.took),
+        "reason": probe.verdict.as_ref().err().map(reason_json),
+    });
+    extend(&mut verdict, probe.facts.as_ref().map(facts_json));
+    out.json("verdict", verdict)?;
+    Ok(())
+}
+
+/// Adds the fields of one object to another.
+pub(crate) fn extend(object: &mut Value, more: Option<Value>) {
+    if let (Value::Object(object), Some(Value::Object(more))) = (object, more) {
+        object.extend(more);
+    }
+}
+
+/// A greeted peer as JSON.
+pub(crate) fn facts_json(facts: &PeerFacts) -> Value {
+    json!({
+        "agent": facts.agent.to_string(),
+        "protocol_version": facts.protocol_version,
+        "negotiated": facts.negotiated,
+        "services": format!("{:#x}", facts.services),
+        "services_shown": facts.services_shown,
+        "height": facts.height,
+        "time": facts.time.0,
+        "relay": facts.relay,
+        "dropped": facts.dropped,
+        "early": facts.early,
+        "rtt_ms": facts.rtt.map(millis_json),
+    })
+}
