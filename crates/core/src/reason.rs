@@ -150,7 +150,7 @@ kinds! {
         "nothing came in time: a firewall drops packets, the peer hangs, or another service listens";
     /// The peer closed the connection.
     Closed = "closed", Them, after(10 * MINUTES),
-        "the peer hung up without a word: it may be full, have banned us, or dislike our version";
+        "the peer hung up without a word: it may be full, have banned us, or be on another chain";
     /// Reading or writing failed for another cause.
     Transport = "transport", Network, after(MINUTES),
         "the connection broke: try again, and look at the operating system's error";
