@@ -22,3 +22,8 @@ pub use peerage_net as net;
 pub use peerage_verack as verack;
 pub use peerage_verack::decred::{self, Decred};
 pub use peerage_verack::zcash::{self, Zcash};
+
+/// The example of the repository's README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct RepositoryReadme;

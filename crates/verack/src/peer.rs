@@ -51,6 +51,12 @@ pub struct PeerInfo {
 }
 
 impl PeerInfo {
+    /// Whether it claims other services for its address than for itself. Odd, but no fault: zebra
+    /// only logs it.
+    pub fn services_disagree(&self) -> bool {
+        self.theirs.services != self.theirs.addr_from.services
+    }
+
     /// The addresses its own claim suggests for it: gossip from that peer, never facts.
     pub fn alternates(&self) -> impl Iterator<Item = Endpoint> + use<> {
         self.addr.alternates(self.theirs.addr_from.endpoint())

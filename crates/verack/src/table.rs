@@ -109,13 +109,25 @@ impl Table {
             return Err(TableError::NoChain { network });
         }
         let protocol_version = ProtocolVersion(file.protocol_version);
-        let chains = file
-            .chain
-            .into_iter()
-            .map(|chain| chain.check(network).map(Arc::new));
+        let chains = file.chain.into_iter();
+        let chains: Vec<Arc<ChainTable>> = chains
+            .map(|chain| chain.check(network).map(Arc::new))
+            .collect::<Result<_, _>>()?;
+        for chain in &chains {
+            let minimum = chain.minimum_version(Some(Height(u32::MAX)));
+            if protocol_version < minimum {
+                let chain = chain.name.as_str().into();
+                return Err(TableError::OursTooOld {
+                    network,
+                    chain,
+                    protocol_version,
+                    minimum,
+                });
+            }
+        }
         Ok(Self {
             protocol_version,
-            chains: chains.collect::<Result<_, _>>()?,
+            chains,
         })
     }
 
@@ -165,6 +177,20 @@ pub enum TableError {
         digits: usize,
         /// What stands there.
         got: Box<str>,
+    },
+    /// The version we are to speak is one that we would refuse.
+    #[error(
+        "{network} {chain}: protocol_version {protocol_version} is below the least accepted, {minimum}"
+    )]
+    OursTooOld {
+        /// The network.
+        network: Network,
+        /// The chain.
+        chain: Box<str>,
+        /// The version we are to speak.
+        protocol_version: ProtocolVersion,
+        /// The least that is accepted once every final upgrade is active.
+        minimum: ProtocolVersion,
     },
     /// Upgrades out of order.
     #[error("{network} {chain}: upgrade {upgrade} is not above the one before it")]
@@ -366,6 +392,11 @@ mod tests {
         assert!(matches!(
             parse(&format!("{CHAIN}{twice}")),
             Err(TableError::NotAscending { .. })
+        ));
+        let newer = "[[chain.upgrade]]\nname=\"u\"\nheight=3\nminimum=8\n";
+        assert!(matches!(
+            parse(&format!("{CHAIN}{newer}")),
+            Err(TableError::OursTooOld { .. })
         ));
         let other = Table::parse(Network("decred"), "network=\"zcash\"\nprotocol_version=1");
         assert!(matches!(other, Err(TableError::OtherNetwork { .. })));
