@@ -140,6 +140,12 @@ pub trait AnyNode: Send + Sync {
     /// Where the node can be reached, told to direct peers where the network does that.
     fn set_listen_addr(&mut self, addr: Option<Endpoint>);
 
+    /// The software the node claims to be, in the form of BIP 14: `/name:1.2.3/`.
+    fn set_agent(&mut self, agent: PeerText);
+
+    /// The protocol version the node speaks; the table's own unless this changes it.
+    fn set_protocol_version(&mut self, version: u32);
+
     /// Dials a target and says how each stage went.
     fn probe<'a>(&'a self, target: &'a Target, options: &'a ProbeOptions) -> BoxFuture<'a, Probe>;
 
@@ -349,6 +355,14 @@ impl<D: Dialect> AnyNode for FamilyNode<D> {
 
     fn set_listen_addr(&mut self, addr: Option<Endpoint>) {
         self.greeter.local_mut().listen_addr = addr;
+    }
+
+    fn set_agent(&mut self, agent: PeerText) {
+        self.greeter.local_mut().user_agent = agent;
+    }
+
+    fn set_protocol_version(&mut self, version: u32) {
+        self.greeter.local_mut().protocol_version = ProtocolVersion(version);
     }
 
     fn probe<'a>(&'a self, target: &'a Target, options: &'a ProbeOptions) -> BoxFuture<'a, Probe> {

@@ -1,0 +1,336 @@
+//! The citizens of the small world: who they are, and what they do to whoever dials them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage::faults::{Act, Fault, play};
+use peerage::net::{Connection, Target};
+use peerage::networks::{AnyNode, PeerFacts, Setup, by_name};
+use peerage::{Endpoint, Kind, Reason};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::home::{Home, listen, serve, vacant};
+use crate::output::{Failed, misused, usage};
+
+/// The longest one dial with its handshake may take, in seconds: a thousand times what a healthy
+/// neighbour needs, and yet nobody gets bored while the silent one is waited for.
+pub(super) const LIMIT: Duration = Duration::from_millis(2500);
+
+/// One network's part of the world.
+struct Realm {
+    network: &'static str,
+    chain: &'static str,
+    healthy: [Healthy; 3],
+}
+
+/// A healthy node, as it is and as it must be found.
+#[derive(Debug)]
+pub(super) struct Healthy {
+    name: &'static str,
+    agent: &'static str,
+    protocol_version: u32,
+    services: u64,
+    height: u32,
+}
+
+const REALMS: [Realm; 2] = [
+    Realm {
+        network: "zcash",
+        chain: "regtest",
+        healthy: [
+            healthy("alder", "/Alder:4.2.0/", 170_190, 0b001, 1207),
+            healthy("birch", "/Birch:0.9.1/", 170_160, 0b101, 1207),
+            healthy("cedar", "/Cedar:2.0.0-rc1/", 170_150, 0b000, 988),
+        ],
+    },
+    Realm {
+        network: "decred",
+        chain: "simnet",
+        healthy: [
+            healthy("hazel", "/hazel:1.8.3/", 11, 0b001, 431),
+            healthy("maple", "/maple:2.0.5/", 12, 0b101, 431),
+            healthy("rowan", "/rowan:2.1.6/", 12, 0b101, 430),
+        ],
+    },
+];
+
+const fn healthy(
+    name: &'static str,
+    agent: &'static str,
+    protocol_version: u32,
+    services: u64,
+    height: u32,
+) -> Healthy {
+    Healthy {
+        name,
+        agent,
+        protocol_version,
+        services,
+        height,
+    }
+}
+
+/// The broken ones, of whom every network has one each. The silent one comes last: whoever prints
+/// in this order waits for nobody else.
+const BROKEN: [(&str, Nature); 8] = [
+    ("relic", Nature::Faulty(Fault::Obsolete)),
+    ("stray", Nature::Faulty(Fault::WrongNetwork)),
+    ("torrent", Nature::Faulty(Fault::Flooding)),
+    ("babel", Nature::Faulty(Fault::Garbage)),
+    ("ghost", Nature::Faulty(Fault::Closing)),
+    ("void", Nature::ClosedPort),
+    ("mirror", Nature::Ourselves),
+    ("mute", Nature::Faulty(Fault::Silent)),
+];
+
+/// What a citizen is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Nature {
+    /// A node as it should be.
+    Healthy(&'static Healthy),
+    /// A node that breaks on purpose.
+    Faulty(Fault),
+    /// An address where nobody listens.
+    ClosedPort,
+    /// The address of the very node that dials.
+    Ourselves,
+}
+
+impl Nature {
+    pub(super) const fn is_healthy(self) -> bool {
+        matches!(self, Self::Healthy(_))
+    }
+
+    /// Whether a verdict is the one it deserves. A healthy node must also be found as it is.
+    pub(super) fn is_right(self, verdict: &Result<PeerFacts, Reason>) -> bool {
+        match (self, verdict) {
+            (Self::Healthy(healthy), Ok(facts)) => healthy.is(facts),
+            (_, Ok(_)) => false,
+            (_, Err(reason)) => self.deserves() == Some(reason.kind),
+        }
+    }
+
+    /// The kind of reason it deserves; none for a healthy one.
+    pub(super) const fn deserves(self) -> Option<Kind> {
+        match self {
+            Self::Healthy(_) => None,
+            Self::Faulty(fault) => Some(fault.expected()),
+            Self::ClosedPort => Some(Kind::ConnectionRefused),
+            Self::Ourselves => Some(Kind::SelfConnection),
+        }
+    }
+
+    /// In a few words.
+    pub(super) const fn in_words(self) -> &'static str {
+        match self {
+            Self::Healthy(_) => "a healthy node",
+            Self::Faulty(Fault::Silent) => "accepts, says nothing",
+            Self::Faulty(Fault::Obsolete) => "software far too old",
+            Self::Faulty(Fault::WrongNetwork) => "of another chain",
+            Self::Faulty(Fault::Flooding) => "floods strangers",
+            Self::Faulty(Fault::Garbage) => "a web server",
+            Self::Faulty(Fault::Closing) => "hangs up at once",
+            Self::ClosedPort => "nothing listens there",
+            Self::Ourselves => "our own address",
+        }
+    }
+}
+
+/// The node of a realm that dials everybody, and that can be dialled itself.
+pub(super) struct Prober {
+    pub(super) node: Arc<dyn AnyNode>,
+    target: Target,
+    /// Why it turned away whoever dialled it last: itself, in this world.
+    turned_away: watch::Receiver<Option<Reason>>,
+    _door: Home,
+}
+
+/// One inhabitant of the world.
+pub(super) struct Citizen {
+    pub(super) name: &'static str,
+    pub(super) network: &'static str,
+    pub(super) chain: &'static str,
+    pub(super) nature: Nature,
+    pub(super) target: Target,
+    /// Who visits it.
+    pub(super) prober: Arc<Prober>,
+    home: Home,
+}
+
+/// Starts everybody, the healthy first; connections to them end at `ends_at` at the latest.
+pub(super) fn start(ends_at: Instant) -> Result<Vec<Citizen>, Failed> {
+    let mut citizens = Vec::new();
+    let mut probers = Vec::new();
+    for realm in &REALMS {
+        let prober = Arc::new(Prober::new(realm)?);
+        for healthy in &realm.healthy {
+            let nature = Nature::Healthy(healthy);
+            citizens.push(Citizen::settle(
+                realm,
+                &prober,
+                healthy.name,
+                nature,
+                ends_at,
+            )?);
+        }
+        probers.push((realm, prober));
+    }
+    // Neighbours in fate, not in network.
+    for (name, nature) in BROKEN {
+        for (realm, prober) in &probers {
+            citizens.push(Citizen::settle(realm, prober, name, nature, ends_at)?);
+        }
+    }
+    Ok(citizens)
+}
+
+impl Realm {
+    fn node(&self, setup: Setup) -> Result<Box<dyn AnyNode>, Failed> {
+        let network = by_name(self.network)
+            .ok_or_else(|| misused(format!("there is no network {}", self.network)))?;
+        network.node(&setup).map_err(usage)
+    }
+}
+
+impl Prober {
+    fn new(realm: &Realm) -> Result<Self, Failed> {
+        let (listener, endpoint) = listen()?;
+        let mut node = realm.node(Setup::new(realm.chain))?;
+        node.set_listen_addr(Some(endpoint));
+        let node: Arc<dyn AnyNode> = node.into();
+        let (tell, turned_away) = watch::channel(None);
+        let (ourselves, tell) = (node.clone(), Arc::new(tell));
+        let door = serve(listener, move |connection| {
+            let (node, tell) = (ourselves.clone(), tell.clone());
+            async move {
+                if let Err(reason) = node.greet(connection, Instant::now() + LIMIT).await {
+                    tell.send_replace(Some(reason));
+                }
+            }
+        });
+        Ok(Self {
+            node,
+            target: endpoint.into(),
+            turned_away,
+            _door: door,
+        })
+    }
+
+    /// How it recognised itself as the one that was dialled, as soon as it has.
+    ///
+    /// Both ends are one node, so it may put together what each of them saw.
+    pub(super) async fn recognised_itself(&self, limit: Duration) -> Option<Reason> {
+        let mut turned_away = self.turned_away.clone();
+        let itself = |reason: &Option<Reason>| {
+            reason
+                .as_ref()
+                .is_some_and(|reason| reason.kind == Kind::SelfConnection)
+        };
+        let told = timeout(limit, turned_away.wait_for(itself)).await.ok()?;
+        told.ok()?.clone()
+    }
+}
+
+impl Citizen {
+    fn settle(
+        realm: &'static Realm,
+        prober: &Arc<Prober>,
+        name: &'static str,
+        nature: Nature,
+        ends_at: Instant,
+    ) -> Result<Self, Failed> {
+        let (target, home) = match nature {
+            Nature::Healthy(healthy) => {
+                let (listener, endpoint) = listen()?;
+                let node = healthy.node(realm, endpoint)?;
+                let welcome = move |connection| welcome(node.clone(), connection, ends_at);
+                (endpoint.into(), serve(listener, welcome))
+            }
+            Nature::Faulty(fault) => {
+                let (listener, endpoint) = listen()?;
+                let script: Arc<[Act]> = prober.node.fault(fault).into();
+                let misbehave = move |connection: Connection<TcpStream>| {
+                    let (script, deadline) = (script.clone(), Instant::now() + 2 * LIMIT);
+                    async move { play(&script, connection.io, deadline).await }
+                };
+                (endpoint.into(), serve(listener, misbehave))
+            }
+            Nature::ClosedPort => {
+                let (home, endpoint) = vacant()?;
+                (endpoint.into(), home)
+            }
+            Nature::Ourselves => (prober.target.clone(), Home::Elsewhere),
+        };
+        let (network, chain, prober) = (realm.network, realm.chain, prober.clone());
+        Ok(Self {
+            name,
+            network,
+            chain,
+            nature,
+            target,
+            prober,
+            home,
+        })
+    }
+
+    /// The citizen leaves the world: its port is closed and its connections are cut.
+    pub(super) async fn leave(&mut self) {
+        self.home.close().await;
+    }
+}
+
+impl Healthy {
+    fn node(&self, realm: &Realm, endpoint: Endpoint) -> Result<Arc<dyn AnyNode>, Failed> {
+        let mut node = realm.node(Setup {
+            services: self.services,
+            height: Some(self.height),
+            ..Setup::new(realm.chain)
+        })?;
+        node.set_agent(self.agent.into());
+        node.set_protocol_version(self.protocol_version);
+        node.set_listen_addr(Some(endpoint));
+        Ok(node.into())
+    }
+
+    /// Whether a peer's own words are what this node says of itself.
+    pub(super) fn is(&self, facts: &PeerFacts) -> bool {
+        facts.agent == self.agent.into()
+            && facts.protocol_version == self.protocol_version
+            && facts.services == self.services
+            && facts.height == self.height
+    }
+}
+
+/// Greets a guest and answers its pings.
+async fn welcome(node: Arc<dyn AnyNode>, guest: Connection<TcpStream>, ends_at: Instant) {
+    // Why a guest was turned away or left is for the guest to tell in this world.
+    if let Ok(mut peer) = node.greet(guest, Instant::now() + LIMIT).await {
+        drop(timeout_at(ends_at, peer.serve_pings()).await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_has_a_citizen() {
+        for fault in Fault::ALL {
+            let faulty = |nature| matches!(nature, Nature::Faulty(its) if its == fault);
+            assert!(
+                BROKEN.iter().any(|(_, nature)| faulty(*nature)),
+                "{fault:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_network_has_a_realm() {
+        for network in peerage::networks::NETWORKS {
+            let here = |realm: &Realm| realm.network == network.network().0;
+            assert!(REALMS.iter().any(here), "{}", network.network());
+        }
+    }
+}
