@@ -302,6 +302,24 @@ pub struct Reason {
     pub message: Box<str>,
 }
 
+impl Reason {
+    /// What this means and what to do about it, in one sentence for a person.
+    ///
+    /// A peer that leaves an established session says something else by it than one that never
+    /// introduced itself.
+    pub const fn advice(&self) -> &'static str {
+        match (self.stage, self.kind) {
+            (Stage::Keep(_), Kind::Closed) => {
+                "the peer left: it stopped, made room for another, or did not like what we sent"
+            }
+            (Stage::Keep(_), Kind::Timeout) => {
+                "the peer no longer answers: it hangs, is overloaded, or the way to it is cut"
+            }
+            (_, kind) => kind.advice(),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}: {}", self.kind, self.stage, self.message)

@@ -78,10 +78,10 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(exit) => exit.into(),
+        // Whoever read our output had enough.
+        Err(error) if error.is_broken_pipe() => Exit::Yes.into(),
         Err(error) => {
-            if !error.is_broken_pipe() {
-                complain(&error.to_string());
-            }
+            complain(&error.to_string());
             error.exit().into()
         }
     }

@@ -199,7 +199,7 @@ pub(crate) fn why(reason: &Reason) -> String {
         "{} at {}: {} (blame: {}; retry: {})",
         reason.kind,
         reason.stage,
-        reason.kind.advice(),
+        reason.advice(),
         reason.blame.name(),
         reason.retry
     )

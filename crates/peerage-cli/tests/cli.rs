@@ -1,4 +1,5 @@
 //! The commands as a person or a script meets them: text, JSON, exit codes.
+#![cfg(test)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};

@@ -100,7 +100,7 @@ impl<'a> Table<'a> {
             ("blame", reason.blame.name()),
             ("retry", &retry),
             ("message", &reason.message),
-            ("advice", reason.kind.advice()),
+            ("advice", reason.advice()),
         ];
         for (name, value) in lines {
             let mut label = self.out.tone(Tone::Quiet, format!("  {name:<9}"));
