@@ -44,7 +44,8 @@ pub struct Greeted<P, C> {
     pub leftover: BytesMut,
 }
 
-/// Runs a handshake to its end, which comes no later than `deadline` by `clock`.
+/// Runs a handshake to its end, which comes no later than `deadline` by `clock`; last words to a
+/// peer that failed may take 250 milliseconds more.
 ///
 /// # Errors
 /// The handshake's own error, whatever the cause: the connection is closed by then.
@@ -64,9 +65,8 @@ pub fn greet<H: Handshake, C: BlockingConn>(
         let mut spoke = false;
         while let Some(bytes) = handshake.poll_transmit() {
             spoke = true;
-            let sent = bounded(&mut conn, deadline, &clock, |conn| conn.write_all(&bytes));
-            if let Err(cause) = sent {
-                return Err(part(conn, handshake.interrupt(cause)));
+            if let Err(cause) = write_by(&mut conn, deadline, &clock, &bytes) {
+                return Err(part(conn, handshake.interrupt(cause), &clock));
             }
         }
         // After speaking, the machine is asked once more before anything is waited for.
@@ -76,7 +76,7 @@ pub fn greet<H: Handshake, C: BlockingConn>(
                 Ok(()) => {}
                 // The machine's own wakeup, not the caller's deadline.
                 Err(Interruption::DeadlinePassed) if clock() < deadline => {}
-                Err(cause) => return Err(part(conn, handshake.interrupt(cause))),
+                Err(cause) => return Err(part(conn, handshake.interrupt(cause), &clock)),
             }
         }
         match handshake.advance(clock(), &mut input) {
@@ -87,7 +87,7 @@ pub fn greet<H: Handshake, C: BlockingConn>(
                     leftover: input,
                 });
             }
-            Step::Failed(failed) => return Err(part(conn, failed)),
+            Step::Failed(failed) => return Err(part(conn, failed, &clock)),
             Step::More(next, wakeup) => {
                 handshake = next;
                 wake_at = wakeup.map(|wakeup| wakeup.at);
@@ -96,51 +96,71 @@ pub fn greet<H: Handshake, C: BlockingConn>(
     }
 }
 
-/// One blocking call that ends by `until`.
+/// One blocking call that ends by `until`. A signal is no end: the call is then made again, with
+/// what time is left.
 fn bounded<C: BlockingConn, T>(
     conn: &mut C,
     until: Instant,
     clock: impl Fn() -> Instant,
-    call: impl FnOnce(&mut C) -> io::Result<T>,
+    mut call: impl FnMut(&mut C) -> io::Result<T>,
 ) -> Result<T, Interruption> {
-    let left = until.saturating_duration_since(clock());
-    if conn.is_cancelled() {
-        return Err(Interruption::Cancelled);
-    }
-    if left.is_zero() {
-        return Err(Interruption::DeadlinePassed);
-    }
-    let result = conn.bound_next_call(left).and_then(|()| call(conn));
-    match result {
-        // A cancelled connection may still report an orderly end, so the cause is asked for first.
-        _ if conn.is_cancelled() => Err(Interruption::Cancelled),
-        Ok(value) => Ok(value),
-        Err(error) => Err(Interruption::from_io(&error)),
+    loop {
+        let left = until.saturating_duration_since(clock());
+        if conn.is_cancelled() {
+            return Err(Interruption::Cancelled);
+        }
+        if left.is_zero() {
+            return Err(Interruption::DeadlinePassed);
+        }
+        let result = conn.bound_next_call(left).and_then(|()| call(conn));
+        match result {
+            // A cancelled connection may still report an orderly end, so the cause is asked first.
+            _ if conn.is_cancelled() => return Err(Interruption::Cancelled),
+            Ok(value) => return Ok(value),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Interruption::from_io(&error)),
+        }
     }
 }
 
 fn read_some(conn: &mut impl Read, input: &mut BytesMut) -> io::Result<()> {
     let mut chunk = [0; READ_LEN];
-    loop {
-        match conn.read(&mut chunk) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(len) => {
-                input.extend_from_slice(&chunk[..len]);
-                return Ok(());
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    match conn.read(&mut chunk)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        len => {
+            input.extend_from_slice(&chunk[..len]);
+            Ok(())
         }
     }
 }
 
+/// Writes and flushes everything by `until`. Each call is bounded by the time left, so a peer that
+/// takes the bytes one by one gains nothing by it.
+fn write_by<C: BlockingConn>(
+    conn: &mut C,
+    until: Instant,
+    clock: impl Fn() -> Instant,
+    bytes: &[u8],
+) -> Result<(), Interruption> {
+    let mut left = bytes;
+    while !left.is_empty() {
+        match bounded(conn, until, &clock, |conn| conn.write(left)) {
+            Ok(0) => return Err(Interruption::Transport(io::ErrorKind::WriteZero)),
+            Ok(len) => left = &left[len..],
+            // A timer that fired a little early.
+            Err(Interruption::DeadlinePassed) if clock() < until => {}
+            Err(cause) => return Err(cause),
+        }
+    }
+    bounded(conn, until, &clock, C::flush)
+}
+
 /// Says the last words, as far as they can be said, and closes the connection.
-fn part<E>(mut conn: impl BlockingConn, failed: Failed<E>) -> E {
-    if !failed.last_words.is_empty() && conn.bound_next_call(LAST_WORDS_TIMEOUT).is_ok() {
+fn part<E>(mut conn: impl BlockingConn, failed: Failed<E>, clock: impl Fn() -> Instant) -> E {
+    if !failed.last_words.is_empty() {
+        let until = clock() + LAST_WORDS_TIMEOUT;
         // Losing them is right: the failure is already decided, and the peer may be gone.
-        let _unheard = conn
-            .write_all(&failed.last_words)
-            .and_then(|()| conn.flush());
+        let _unheard = write_by(&mut conn, until, &clock, &failed.last_words);
     }
     failed.error
 }

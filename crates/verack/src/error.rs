@@ -361,6 +361,15 @@ pub enum SessionError {
         #[source]
         error: TooLong,
     },
+    /// We tried to send a message that we would refuse to read.
+    #[error("{command} cannot be sent: its receiver would refuse it")]
+    Unsendable {
+        /// The message.
+        command: Command,
+        /// Why.
+        #[source]
+        error: ReadError,
+    },
 }
 
 impl From<FrameError> for SessionError {
@@ -373,7 +382,9 @@ impl Failure for SessionError {
     fn stage(&self) -> Stage {
         match self {
             Self::Message(_) | Self::HandshakeAgain { .. } => Stage::Keep("receive"),
-            Self::NotInVersion { .. } | Self::TooLong { .. } => Stage::Keep("send"),
+            Self::NotInVersion { .. } | Self::TooLong { .. } | Self::Unsendable { .. } => {
+                Stage::Keep("send")
+            }
         }
     }
 
@@ -381,7 +392,9 @@ impl Failure for SessionError {
         match self {
             Self::Message(error) => error.kind(),
             Self::HandshakeAgain { .. } => Kind::Violation,
-            Self::NotInVersion { .. } | Self::TooLong { .. } => Kind::Usage,
+            Self::NotInVersion { .. } | Self::TooLong { .. } | Self::Unsendable { .. } => {
+                Kind::Usage
+            }
         }
     }
 
@@ -398,6 +411,10 @@ impl Failure for SessionError {
                 .with("command", shown(Some(*command)))
                 .with("len", error.len)
                 .with("limit", error.limit),
+            Self::Unsendable { command, error } => Detail::none()
+                .with("command", shown(Some(*command)))
+                .with("field", error.field)
+                .with("offset", error.offset),
         }
     }
 }

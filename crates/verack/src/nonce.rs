@@ -11,7 +11,7 @@
 //! secret between direct connections, where the address says the same. It would be one across a
 //! proxy, so proxied and isolated connections carry plain random nonces and never look for tags.
 //! Keys are derived per isolation domain and per epoch; a nonce older than two epochs is a stranger.
-//! By chance a foreign nonce is taken for our own once in 2^31 handshakes.
+//! By chance a foreign nonce is taken for our own three times in 2^32 handshakes.
 
 use std::hash::Hasher;
 
@@ -50,12 +50,14 @@ impl NonceKeys {
         Nonce(u64::from(random) << 32 | u64::from(tag))
     }
 
-    /// Whether this node issued `nonce` in `domain`, in this epoch or the last.
+    /// Whether this node issued `nonce` in `domain`, in this epoch, the last or the next: the
+    /// listening side of a self-connection may issue its nonce after a rotation that the dialling
+    /// side's attempt began before.
     pub fn recognises(&self, domain: Domain, now: UnixTime, nonce: Nonce) -> bool {
         let [a, b, c, d, tag @ ..] = nonce.0.to_be_bytes();
         let (random, tag) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes(tag));
         let epoch = epoch(now);
-        [epoch, epoch.wrapping_sub(1)]
+        [epoch, epoch.wrapping_sub(1), epoch.wrapping_add(1)]
             .into_iter()
             .any(|epoch| self.tag(domain, epoch, random) == tag)
     }
@@ -113,6 +115,9 @@ mod tests {
         let nonce = ours.issue(Domain(0), start, 5);
         assert!(ours.recognises(Domain(0), UnixTime(start.0 + EPOCH), nonce));
         assert!(!ours.recognises(Domain(0), UnixTime(start.0 + 2 * EPOCH), nonce));
+        // Seen from an attempt that began just before the key's epoch, and not from earlier ones.
+        assert!(ours.recognises(Domain(0), UnixTime(start.0 - 1), nonce));
+        assert!(!ours.recognises(Domain(0), UnixTime(start.0 - 1 - EPOCH), nonce));
         assert_ne!(
             nonce,
             ours.issue(Domain(0), UnixTime(start.0 + EPOCH), 5),

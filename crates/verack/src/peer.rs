@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use peerage_core::wire::Writer;
+use peerage_core::wire::{Reader, Writer};
 use peerage_core::{ConnectedAddr, Endpoint, Session};
 
 use crate::dialect::{Dialect, Message};
@@ -14,7 +14,7 @@ use crate::version::{ProtocolVersion, Version};
 
 /// A peer that finished its handshake. There is no other way to make one.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0451
 /// use peerage_verack::{Peer, zcash::Zcash};
 /// let peer: Peer<Zcash> = Peer { info: todo!(), codec: todo!() }; // private fields
 /// ```
@@ -154,7 +154,7 @@ pub(crate) fn encode_payload<D: Dialect>(
 ) -> Result<(Command, Bytes), SessionError> {
     let command = message.command();
     if matches!(command, Command::VERSION | Command::VERACK) {
-        return Err(SessionError::HandshakeAgain { command });
+        return Err(SessionError::NotInVersion { command, version });
     }
     let limit =
         D::max_payload(command, version).ok_or(SessionError::NotInVersion { command, version })?;
@@ -164,5 +164,8 @@ pub(crate) fn encode_payload<D: Dialect>(
         0 => SessionError::NotInVersion { command, version },
         _ => SessionError::TooLong { command, error },
     })?;
+    // Symmetry: what we would refuse to read is not sent either.
+    D::Message::read(command, &mut Reader::new(&payload), &payload, version)
+        .map_err(|error| SessionError::Unsendable { command, error })?;
     Ok((command, payload))
 }

@@ -71,12 +71,12 @@ impl AwaitVersion {
         ours: ProtocolVersion,
     ) -> Result<(), HandshakeError<R>> {
         let awaited = Awaited::Version;
-        let command = check_size::<D, R>(awaited, header, ours)?;
         let budget = D::RULES.before_version;
-        match command {
-            Some(Command::VERSION) => Ok(()),
+        match check_own_size::<D, R>(awaited, header, ours)? {
+            Some(Command::VERSION) => check_early_size::<D, R>(awaited, header),
             Some(got) if budget.messages == 0 => Err(HandshakeError::Unexpected { awaited, got }),
             Some(_) | None => {
+                check_early_size::<D, R>(awaited, header)?;
                 let mut after = self.dropped;
                 after
                     .spend(budget, header.wire_len())
@@ -176,7 +176,7 @@ impl<D: Dialect> AwaitVerack<D> {
     /// Judges a message by its header alone.
     pub(crate) fn admit<R>(&self, header: &Header) -> Result<(), HandshakeError<R>> {
         let awaited = Awaited::Verack;
-        let command = check_size::<D, R>(awaited, header, self.negotiated)?;
+        let command = check_own_size::<D, R>(awaited, header, self.negotiated)?;
         match (command, self.rule) {
             (Some(Command::VERACK), _) => Ok(()),
             (Some(Command::VERSION), Early::Drop(_) | Early::Keep(_)) => {
@@ -185,6 +185,7 @@ impl<D: Dialect> AwaitVerack<D> {
             (Some(got), Early::Refuse) => Err(HandshakeError::Unexpected { awaited, got }),
             (None, Early::Refuse) => Err(bad_command(awaited)),
             (Some(_) | None, Early::Drop(budget) | Early::Keep(budget)) => {
+                check_early_size::<D, R>(awaited, header)?;
                 let mut after = self.spent;
                 after
                     .spend(budget, header.wire_len())
@@ -253,14 +254,22 @@ fn bad_command<R>(awaited: Awaited) -> HandshakeError<R> {
     }
 }
 
-/// The size of a message against its own limit, then against that of the stage.
-fn check_size<D: Dialect, R>(
+/// The size of a message against its own limit.
+fn check_own_size<D: Dialect, R>(
     awaited: Awaited,
     header: &Header,
     version: ProtocolVersion,
 ) -> Result<Option<Command>, HandshakeError<R>> {
     check_header::<D>(header, version)
         .map_err(|error| HandshakeError::Message { awaited, error })?;
+    Ok(header.command)
+}
+
+/// The size of a message, which may come now, against the limit of the stage.
+fn check_early_size<D: Dialect, R>(
+    awaited: Awaited,
+    header: &Header,
+) -> Result<(), HandshakeError<R>> {
     let limit = D::RULES.max_early_payload;
     if header.len > limit {
         let Some(command) = header.command else {
@@ -273,7 +282,7 @@ fn check_size<D: Dialect, R>(
             limit,
         });
     }
-    Ok(header.command)
+    Ok(())
 }
 
 /// What holds for every header, whatever the stage.
