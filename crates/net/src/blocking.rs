@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use peerage_core::blocking::BlockingConn;
-use peerage_core::{ConnectedAddr, Endpoint, Handshake, Session, Stage};
+use peerage_core::{ConnectedAddr, Endpoint, Handshake, Interruption, Session, Stage};
 
 use crate::direct::interleave;
-use crate::link::broken;
+use crate::link::ended;
 use crate::{Host, LinkError, ReachError, Target};
 
 pub use peerage_core::blocking::Greeted;
@@ -62,6 +62,8 @@ impl BlockingTcp {
     /// # Errors
     /// When the stream cannot be set up.
     pub fn from_stream(stream: TcpStream) -> io::Result<Self> {
+        // A stream from an asynchronous listener would answer "not yet" instead of waiting.
+        stream.set_nonblocking(false)?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
@@ -182,8 +184,8 @@ impl<S: Session> BlockingLink<S> {
     /// The next message, early ones first, by `deadline` at the latest.
     ///
     /// # Errors
-    /// When none comes in time, the connection ends, or the peer breaks the protocol. After a
-    /// timeout the link is as good as before.
+    /// When none comes in time, the connection ends or is called off, or the peer breaks the
+    /// protocol. After a timeout the link is as good as before.
     pub fn recv(&mut self, deadline: Instant) -> Result<S::Message, LinkError<S::Error>> {
         let doing = Stage::Keep("receive");
         let mut chunk = [0; READ_LEN];
@@ -191,11 +193,12 @@ impl<S: Session> BlockingLink<S> {
             if let Some(message) = self.session.decode(&mut self.input)? {
                 return Ok(message);
             }
-            match self.bounded(deadline, |conn| conn.read(&mut chunk)) {
+            match bounded(&mut self.conn, deadline, Instant::now, |conn| {
+                conn.read(&mut chunk)
+            }) {
                 Ok(0) => return Err(LinkError::Closed { doing }),
                 Ok(len) => self.input.extend_from_slice(&chunk[..len]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(broken(doing, &error)),
+                Err(cause) => return Err(ended(doing, cause)),
             }
         }
     }
@@ -212,20 +215,57 @@ impl<S: Session> BlockingLink<S> {
     ) -> Result<(), LinkError<S::Error>> {
         let mut output = BytesMut::new();
         self.session.encode(message, &mut output)?;
-        self.bounded(deadline, |conn| conn.write_all(&output))
-            .map_err(|error| broken(Stage::Keep("send"), &error))
-    }
-
-    fn bounded<T>(
-        &mut self,
-        deadline: Instant,
-        call: impl FnOnce(&mut BlockingTcp) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        self.conn.bound_next_call(left)?;
-        call(&mut self.conn)
+        write_by(&mut self.conn, deadline, Instant::now, &output)
+            .map_err(|cause| ended(Stage::Keep("send"), cause))
     }
 }
+
+/// One blocking call that ends by `deadline`. Made again after a signal, and after a timer that
+/// fired a little early.
+fn bounded<C: BlockingConn, T>(
+    conn: &mut C,
+    deadline: Instant,
+    clock: impl Fn() -> Instant,
+    mut call: impl FnMut(&mut C) -> io::Result<T>,
+) -> Result<T, Interruption> {
+    loop {
+        let left = deadline.saturating_duration_since(clock());
+        if conn.is_cancelled() {
+            return Err(Interruption::Cancelled);
+        }
+        if left.is_zero() {
+            return Err(Interruption::DeadlinePassed);
+        }
+        let result = conn.bound_next_call(left).and_then(|()| call(conn));
+        let cause = match result {
+            // A cancelled connection reports an orderly end, so the cause is asked for first.
+            _ if conn.is_cancelled() => return Err(Interruption::Cancelled),
+            Ok(value) => return Ok(value),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Interruption::from_io(&error),
+        };
+        if cause != Interruption::DeadlinePassed {
+            return Err(cause);
+        }
+    }
+}
+
+/// Writes everything by `deadline`. Each call is bounded by the time left, so a peer that takes the
+/// bytes one by one gains nothing by it.
+fn write_by<C: BlockingConn>(
+    conn: &mut C,
+    deadline: Instant,
+    clock: impl Fn() -> Instant,
+    mut bytes: &[u8],
+) -> Result<(), Interruption> {
+    while !bytes.is_empty() {
+        match bounded(conn, deadline, &clock, |conn| conn.write(bytes))? {
+            0 => return Err(Interruption::Closed),
+            written => bytes = &bytes[written..],
+        }
+    }
+    bounded(conn, deadline, &clock, C::flush)
+}
+
+#[cfg(test)]
+mod tests;

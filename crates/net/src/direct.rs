@@ -65,7 +65,7 @@ impl<C> Connection<C> {
 #[non_exhaustive]
 pub enum ReachError {
     /// The name could not be resolved.
-    #[error("{name} could not be resolved: {resolver}")]
+    #[error("{} could not be resolved: {resolver}", shown(name))]
     Unresolved {
         /// The name.
         name: Box<str>,
@@ -73,7 +73,7 @@ pub enum ReachError {
         resolver: PeerText,
     },
     /// The name has no address.
-    #[error("{name} has no address")]
+    #[error("{} has no address", shown(name))]
     NoAddress {
         /// The name.
         name: Box<str>,
@@ -85,7 +85,7 @@ pub enum ReachError {
         attempts: Vec<(Endpoint, io::ErrorKind)>,
     },
     /// The deadline passed while the name was being resolved.
-    #[error("{name} was not resolved in time")]
+    #[error("{} was not resolved in time", shown(name))]
     ResolveTimedOut {
         /// The name.
         name: Box<str>,
@@ -98,6 +98,11 @@ pub enum ReachError {
         /// Those that failed before, each with its failure.
         failed: Vec<(Endpoint, io::ErrorKind)>,
     },
+}
+
+/// Names come from people, tables and other peers: shown bounded and escaped.
+fn shown(name: &str) -> PeerText {
+    name.into()
 }
 
 struct Attempts<'a>(&'a [(Endpoint, io::ErrorKind)]);
@@ -131,7 +136,10 @@ impl Failure for ReachError {
             // A host that answers tells more than a route that is missing.
             Self::Failed { attempts } => {
                 let has = |wanted| attempts.iter().any(|(_, kind)| *kind == wanted);
-                if has(io::ErrorKind::ConnectionRefused) {
+                // Accepted, and reset before we noticed.
+                if has(io::ErrorKind::ConnectionReset) || has(io::ErrorKind::ConnectionAborted) {
+                    Kind::Closed
+                } else if has(io::ErrorKind::ConnectionRefused) {
                     Kind::ConnectionRefused
                 } else if has(io::ErrorKind::TimedOut) {
                     Kind::Timeout
@@ -146,9 +154,7 @@ impl Failure for ReachError {
         match self {
             Self::Unresolved { name, .. }
             | Self::NoAddress { name }
-            | Self::ResolveTimedOut { name } => {
-                Detail::none().with("name", PeerText::from(&**name))
-            }
+            | Self::ResolveTimedOut { name } => Detail::none().with("name", shown(name)),
             Self::Failed { attempts } => Detail::none().with("tried", attempts.len()),
             Self::TimedOut { tried, failed } => Detail::none()
                 .with("tried", *tried)
@@ -264,6 +270,8 @@ async fn connect_one(endpoint: Endpoint) -> io::Result<TcpStream> {
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
+    use socket2::{Domain, Socket, Type};
+
     use super::*;
 
     fn v4(last: u8) -> Endpoint {
@@ -281,35 +289,85 @@ mod tests {
         assert_eq!(interleave((0..100).map(v4)).len(), MAX_ATTEMPTS);
     }
 
-    #[tokio::test]
-    async fn a_closed_port_fails_at_once_and_says_so() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let target = Target::from(Endpoint::from(listener.local_addr().unwrap()));
-        drop(listener);
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let error = Direct.connect(&target, deadline).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::ConnectionRefused);
-        assert_eq!(error.stage(), Stage::Reach);
+    async fn living() -> (tokio::net::TcpListener, Endpoint) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = listener.local_addr().unwrap().into();
+        (listener, endpoint)
+    }
+
+    /// Ports of this machine that are taken but where nothing listens.
+    fn dead<const N: usize>() -> ([Socket; N], [Endpoint; N]) {
+        let sockets = [(); N].map(|()| {
+            let addr: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.bind(&addr.into()).unwrap();
+            socket
+        });
+        let bound = |socket: &Socket| socket.local_addr().unwrap().as_socket().unwrap().into();
+        let endpoints = sockets.each_ref().map(bound);
+        (sockets, endpoints)
+    }
+
+    fn in_an_hour() -> Instant {
+        Instant::now() + Duration::from_secs(3600)
     }
 
     #[tokio::test]
-    async fn a_living_address_wins_over_dead_ones() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let alive = Endpoint::from(listener.local_addr().unwrap());
-        let dead = Endpoint::new(Ipv4Addr::LOCALHOST.into(), 1);
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let (_, winner) = race(vec![dead, alive], deadline).await.unwrap();
-        assert_eq!(winner, alive);
-    }
-
-    #[tokio::test]
-    async fn a_deadline_in_the_past_is_a_timeout() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target::from(Endpoint::from(listener.local_addr().unwrap()));
-        let past = Instant::now();
-        // Either the attempt was quicker than the clock or the deadline is named.
-        if let Err(error) = Direct.connect(&target, past).await {
-            assert_eq!(error.kind(), Kind::Timeout);
+    async fn a_living_address_wins_over_dead_ones_wherever_it_stands() {
+        let (_listener, alive) = living().await;
+        let (_sockets, [a, b]) = dead();
+        for order in [[alive, a, b], [a, alive, b], [a, b, alive]] {
+            let (stream, winner) = race(order.into(), in_an_hour()).await.unwrap();
+            assert_eq!(winner, alive);
+            assert_eq!(Endpoint::from(stream.peer_addr().unwrap()), alive);
         }
+    }
+
+    #[tokio::test]
+    async fn when_all_are_dead_each_is_named_in_the_order_of_trying() {
+        let (_sockets, dead) = dead::<3>();
+        let error = race(dead.into(), in_an_hour()).await.unwrap_err();
+        let attempts = dead.map(|endpoint| (endpoint, io::ErrorKind::ConnectionRefused));
+        let attempts = attempts.into();
+        assert_eq!(error, ReachError::Failed { attempts });
+    }
+
+    /// A loopback port that answers no more: its queue is full, so the system drops what comes.
+    #[cfg(target_os = "linux")]
+    fn stuck() -> (Socket, Vec<std::net::TcpStream>, Endpoint) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let addr: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+        socket.bind(&addr.into()).unwrap();
+        socket.listen(0).unwrap();
+        let addr = socket.local_addr().unwrap().as_socket().unwrap();
+        let wait = Duration::from_millis(100);
+        let fill = || std::net::TcpStream::connect_timeout(&addr, wait).ok();
+        let waiting: Vec<_> = std::iter::from_fn(fill).take(64).collect();
+        assert!(waiting.len() < 64, "the queue fills");
+        (socket, waiting, addr.into())
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_address_that_never_answers_does_not_hold_up_the_next() {
+        let (_socket, _waiting, stuck) = stuck();
+        let (_listener, alive) = living().await;
+        let (_, winner) = race(vec![stuck, alive], in_an_hour()).await.unwrap();
+        assert_eq!(winner, alive);
+        tokio::task::yield_now().await;
+        let runtime = tokio::runtime::Handle::current();
+        let left = runtime.metrics().num_alive_tasks();
+        assert_eq!(left, 0, "the attempt that lost is gone");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_deadline_names_what_was_tried_and_what_failed_before_it() {
+        let (_socket, _waiting, stuck) = stuck();
+        let (_sockets, [dead]) = dead();
+        let soon = Instant::now() + Duration::from_millis(500);
+        let error = race(vec![dead, stuck], soon).await.unwrap_err();
+        let failed = vec![(dead, io::ErrorKind::ConnectionRefused)];
+        assert_eq!(error, ReachError::TimedOut { tried: 2, failed });
     }
 }

@@ -1,6 +1,7 @@
 //! The asynchronous handshake driver.
 
 use std::future::{Future, pending};
+use std::io;
 
 use bytes::BytesMut;
 use peerage_core::{Failed, Handshake, Interruption, Step};
@@ -17,7 +18,8 @@ const READ_LEN: usize = 4096;
 /// The longest the driver waits to deliver last words to a peer that failed, in milliseconds.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Runs a handshake to its end, which comes no later than `deadline`.
+/// Runs a handshake to its end, which comes no later than `deadline`; last words to a peer that
+/// failed may take 250 milliseconds more.
 ///
 /// # Errors
 /// The handshake's own error, whatever the cause: a timeout, a close or a broken connection are
@@ -53,10 +55,14 @@ pub async fn greet_until<H: Handshake, C: Conn>(
         let mut spoke = false;
         while let Some(bytes) = handshake.poll_transmit() {
             spoke = true;
+            let said = async {
+                conn.write_all(&bytes).await?;
+                conn.flush().await
+            };
             let sent = tokio::select! {
                 biased;
                 () = &mut cancelled => Err(Interruption::Cancelled),
-                sent = timeout_at(deadline, conn.write_all(&bytes)) => ended(sent),
+                sent = bounded(deadline, deadline, said) => sent,
             };
             if let Err(cause) = sent {
                 return Err(part(conn, handshake.interrupt(cause)).await);
@@ -69,15 +75,14 @@ pub async fn greet_until<H: Handshake, C: Conn>(
             let read = tokio::select! {
                 biased;
                 () = &mut cancelled => Err(Interruption::Cancelled),
-                read = timeout_at(until, conn.read_buf(&mut input)) => ended(read),
+                read = bounded(deadline, until, conn.read_buf(&mut input)) => read,
             };
             match read {
-                Ok(0) => {
+                Ok(Some(0)) => {
                     return Err(part(conn, handshake.interrupt(Interruption::Closed)).await);
                 }
-                Ok(_) => {}
-                // The machine's own wakeup, not the caller's deadline.
-                Err(Interruption::DeadlinePassed) if Instant::now() < deadline => {}
+                // Bytes, or the machine's own wakeup.
+                Ok(Some(_) | None) => {}
                 Err(cause) => return Err(part(conn, handshake.interrupt(cause)).await),
             }
         }
@@ -98,12 +103,20 @@ pub async fn greet_until<H: Handshake, C: Conn>(
     }
 }
 
-fn ended<T>(
-    result: Result<std::io::Result<T>, tokio::time::error::Elapsed>,
-) -> Result<T, Interruption> {
-    match result {
-        Ok(Ok(value)) => Ok(value),
+/// One operation that ends by `until`, no later than `deadline`; `None` when `until` came first.
+async fn bounded<T>(
+    deadline: Instant,
+    until: Instant,
+    operation: impl Future<Output = io::Result<T>>,
+) -> Result<Option<T>, Interruption> {
+    // Asked beforehand, because a timer is not heard beside an operation that never waits.
+    if Instant::now() >= deadline {
+        return Err(Interruption::DeadlinePassed);
+    }
+    match timeout_at(until, operation).await {
+        Ok(Ok(value)) => Ok(Some(value)),
         Ok(Err(error)) => Err(Interruption::from_io(&error)),
+        Err(_) if until < deadline => Ok(None),
         Err(_) => Err(Interruption::DeadlinePassed),
     }
 }

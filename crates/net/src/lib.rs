@@ -8,7 +8,9 @@
 //! - [`Link`] carries the messages of an established peer.
 //! - [`Tapped`] remembers what went over a connection, for transcripts.
 //!
-//! It knows no protocol and makes no decision about peers. No call waits without a deadline.
+//! It knows no protocol and makes no decision about peers. Whatever waits for a stranger takes a
+//! deadline; the calls that may wait for ever, [`Link::recv`], [`Link::send`], [`Link::serve_pings`]
+//! and [`Listener::accept`], can be dropped at any time.
 
 pub mod blocking;
 mod direct;

@@ -52,6 +52,12 @@ pub enum LinkError<E> {
         /// What was being done.
         doing: Stage,
     },
+    /// We called it off ourselves.
+    #[error("called off")]
+    Cancelled {
+        /// What was being done.
+        doing: Stage,
+    },
     /// More messages came than can be set aside while an answer is awaited.
     #[error("{limit} other messages came instead of the answer")]
     Flood {
@@ -71,6 +77,7 @@ impl<E: Failure + 'static> Failure for LinkError<E> {
             Self::Closed { doing }
             | Self::Transport { doing, .. }
             | Self::TimedOut { doing }
+            | Self::Cancelled { doing }
             | Self::Flood { doing, .. } => *doing,
             Self::Session(error) => error.stage(),
         }
@@ -81,6 +88,7 @@ impl<E: Failure + 'static> Failure for LinkError<E> {
             Self::Closed { .. } => Kind::Closed,
             Self::Transport { .. } => Kind::Transport,
             Self::TimedOut { .. } => Kind::Timeout,
+            Self::Cancelled { .. } => Kind::Cancelled,
             Self::Flood { .. } => Kind::Flood,
             Self::Session(error) => error.kind(),
         }
@@ -91,9 +99,10 @@ impl<E: Failure + 'static> Failure for LinkError<E> {
             // A peer that was established and left is worth another try soon.
             Self::Closed { .. } => Retry::After(Duration::from_secs(60)),
             Self::Session(error) => error.retry(),
-            Self::Transport { .. } | Self::TimedOut { .. } | Self::Flood { .. } => {
-                self.kind().retry()
-            }
+            Self::Transport { .. }
+            | Self::TimedOut { .. }
+            | Self::Cancelled { .. }
+            | Self::Flood { .. } => self.kind().retry(),
         }
     }
 
@@ -101,7 +110,10 @@ impl<E: Failure + 'static> Failure for LinkError<E> {
         match self {
             Self::Session(error) => error.detail(),
             Self::Flood { limit, .. } => Detail::none().with("limit", *limit),
-            Self::Closed { .. } | Self::Transport { .. } | Self::TimedOut { .. } => Detail::none(),
+            Self::Closed { .. }
+            | Self::Transport { .. }
+            | Self::TimedOut { .. }
+            | Self::Cancelled { .. } => Detail::none(),
         }
     }
 }
@@ -161,9 +173,15 @@ impl<S: Session, C: Conn> Link<S, C> {
     ///
     /// # Cancellation
     /// Once the future was polled the message counts as sent: what is left of it goes out with the
-    /// next call, so the stream never breaks in the middle of a message.
+    /// next call of this, [`Link::ping`] or [`Link::serve_pings`], so the stream never breaks in the
+    /// middle of a message.
     pub async fn send(&mut self, message: &S::Message) -> Result<(), LinkError<S::Error>> {
         self.session.encode(message, &mut self.output)?;
+        self.send_rest().await
+    }
+
+    /// Sends what a cancelled call left unsent.
+    async fn send_rest(&mut self) -> Result<(), LinkError<S::Error>> {
         while !self.output.is_empty() {
             match self.conn.write(&self.output).await {
                 Ok(0) => return Err(LinkError::Closed { doing: SEND }),
@@ -171,15 +189,16 @@ impl<S: Session, C: Conn> Link<S, C> {
                 Err(error) => return Err(broken(SEND, &error)),
             }
         }
-        Ok(())
+        let flushed = self.conn.flush().await;
+        flushed.map_err(|error| broken(SEND, &error))
     }
 
     /// Sends a ping and waits for its pong; answers the peer's own pings meanwhile and sets every
     /// other message aside for [`Link::recv`]. Returns the round-trip time.
     ///
     /// # Errors
-    /// When no matching pong comes by `deadline`, when more than 256 other messages come first, or
-    /// when the connection ends.
+    /// When no matching pong comes by `deadline`, after which the link is as good as before; when
+    /// more than 256 other messages come first or the connection ends, after which it is of no use.
     ///
     /// # Cancellation
     /// Dropping the future loses nothing but the measurement.
@@ -194,6 +213,10 @@ impl<S: Session, C: Conn> Link<S, C> {
             .await
             .map_err(late)??;
         loop {
+            // Asked beforehand, because a timer is not heard beside a peer that never stops talking.
+            if Instant::now() >= deadline {
+                return Err(LinkError::TimedOut { doing: PING });
+            }
             let message = timeout_at(deadline, self.recv_from_wire(PING))
                 .await
                 .map_err(late)??;
@@ -224,6 +247,10 @@ impl<S: Session, C: Conn> Link<S, C> {
         &mut self,
         mut on_message: impl FnMut(S::Message),
     ) -> LinkError<S::Error> {
+        // An answer that an earlier, dropped call left half sent.
+        if let Err(error) = self.send_rest().await {
+            return error;
+        }
         loop {
             let message = match self.recv().await {
                 Ok(message) => message,
@@ -239,16 +266,22 @@ impl<S: Session, C: Conn> Link<S, C> {
         }
     }
 
-    /// Taken apart again.
+    /// Taken apart again: the connection, the codec, and bytes already read. Messages set aside and
+    /// what a cancelled call left unsent are lost.
     pub fn into_parts(self) -> (C, S, BytesMut) {
         (self.conn, self.session, self.input)
     }
 }
 
-pub(crate) fn broken<E>(doing: Stage, error: &io::Error) -> LinkError<E> {
-    match Interruption::from_io(error) {
+fn broken<E>(doing: Stage, error: &io::Error) -> LinkError<E> {
+    ended(doing, Interruption::from_io(error))
+}
+
+pub(crate) const fn ended<E>(doing: Stage, cause: Interruption) -> LinkError<E> {
+    match cause {
         Interruption::Closed => LinkError::Closed { doing },
-        Interruption::DeadlinePassed | Interruption::Cancelled => LinkError::TimedOut { doing },
+        Interruption::DeadlinePassed => LinkError::TimedOut { doing },
+        Interruption::Cancelled => LinkError::Cancelled { doing },
         Interruption::Transport(kind) => LinkError::Transport { doing, kind },
     }
 }

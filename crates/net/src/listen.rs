@@ -22,6 +22,9 @@ impl Listener {
     ///
     /// # Errors
     /// When the address cannot be bound: in use, not ours, or not permitted.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         if addr.is_ipv6() {

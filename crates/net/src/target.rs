@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use peerage_core::Endpoint;
+use peerage_core::{Endpoint, Failure, Kind, Stage};
 
 /// A host, by address or by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +39,16 @@ pub enum TargetError {
         "the host must be an IP address or a name; an IPv6 address with a port stands in brackets"
     )]
     BadHost,
+}
+
+impl Failure for TargetError {
+    fn stage(&self) -> Stage {
+        Stage::Input
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
 }
 
 impl Target {

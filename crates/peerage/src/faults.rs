@@ -3,6 +3,7 @@
 //! For whoever has to show that a node copes: the demo, the tests, and users of this library. Each
 //! fault is a script of plain acts, so it replays the same everywhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,7 +13,10 @@ use peerage_net::Conn;
 use peerage_verack::dissect::frame;
 use peerage_verack::envelope::Command;
 use peerage_verack::nonce::Domain;
-use peerage_verack::{Attempt, ChainTable, Dialect, Local, ProtocolVersion, Table, Version};
+use peerage_verack::table::identify;
+use peerage_verack::{
+    Attempt, ChainTable, Dialect, Local, ProtocolVersion, Table, Version, decred, zcash,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
@@ -133,9 +137,10 @@ pub(crate) fn script<D: Dialect>(fault: Fault, local: &Local<D>, table: &Table) 
             vec![say(chain, old), Act::Listen]
         }
         Fault::WrongNetwork => {
-            let other = table.chains.iter().find(|other| other.magic != chain.magic);
-            let other = other.unwrap_or(chain);
-            vec![say(other, local.protocol_version), Act::Listen]
+            vec![
+                say(&foreign(chain, table), local.protocol_version),
+                Act::Listen,
+            ]
         }
         Fault::Flooding => {
             // Introduced as the oldest peer that is accepted, whose early messages are tolerated up
@@ -155,6 +160,17 @@ pub(crate) fn script<D: Dialect>(fault: Fault, local: &Local<D>, table: &Table) 
             ]
         }
     }
+}
+
+/// Another chain that everybody knows: of the same network where it has one, else of any.
+fn foreign(chain: &ChainTable, table: &Table) -> Arc<ChainTable> {
+    let known = [zcash::builtin_table(), decred::builtin_table()];
+    let chains = [table].into_iter().chain(&known).flat_map(|t| &t.chains);
+    let mut others = chains.filter(|o| o.magic != chain.magic && identify(o.magic).is_some());
+    // There is one: the compiled-in tables have many chains, and no two share a magic.
+    others
+        .next()
+        .map_or_else(|| Arc::new(chain.clone()), Arc::clone)
 }
 
 /// A believable version of somebody else.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant as StdInstant};
 
-use peerage_core::{ConnectedAddr, Detail, Failure, Kind, PeerText, Retry, Stage};
+use peerage_core::{Blame, ConnectedAddr, Detail, Failure, Kind, PeerText, Retry, Stage};
 use peerage_net::blocking::{self, BlockingLink, BlockingTcp};
 use peerage_net::{
     Conn, Connection, Connector, Direct, Link, LinkError, ReachError, Target, TargetError,
@@ -41,6 +41,23 @@ pub struct UnknownChain {
     pub known: Box<str>,
 }
 
+impl Failure for UnknownChain {
+    fn stage(&self) -> Stage {
+        Stage::Input
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+
+    fn detail(&self) -> Detail {
+        Detail::none()
+            .with("network", self.network.0)
+            .with("got", self.got.clone())
+            .with("known", PeerText::from(&*self.known))
+    }
+}
+
 /// A peer that was greeted, over its connection.
 #[derive(Debug)]
 pub struct Peer<D: Dialect, C = TcpStream> {
@@ -71,38 +88,41 @@ pub enum DialError<R = std::convert::Infallible> {
     Greet(HandshakeError<R>),
 }
 
+impl<R: std::fmt::Debug + std::fmt::Display + 'static> DialError<R> {
+    /// Each variant's error answers for itself.
+    fn inner(&self) -> &dyn Failure {
+        match self {
+            Self::Target(error) => error,
+            Self::Reach(error) => error,
+            Self::Greet(error) => error,
+        }
+    }
+}
+
 impl<R: std::fmt::Debug + std::fmt::Display + 'static> Failure for DialError<R> {
     fn stage(&self) -> Stage {
-        match self {
-            Self::Target(_) => Stage::Input,
-            Self::Reach(error) => error.stage(),
-            Self::Greet(error) => error.stage(),
-        }
+        self.inner().stage()
     }
 
     fn kind(&self) -> Kind {
-        match self {
-            Self::Target(_) => Kind::Usage,
-            Self::Reach(error) => error.kind(),
-            Self::Greet(error) => error.kind(),
-        }
+        self.inner().kind()
+    }
+
+    fn blame(&self) -> Blame {
+        self.inner().blame()
     }
 
     fn retry(&self) -> Retry {
-        match self {
-            Self::Target(_) => Kind::Usage.retry(),
-            Self::Reach(error) => error.retry(),
-            Self::Greet(error) => error.retry(),
-        }
+        self.inner().retry()
     }
 
     fn detail(&self) -> Detail {
-        match self {
-            Self::Target(_) => Detail::none(),
-            Self::Reach(error) => error.detail(),
-            Self::Greet(error) => error.detail(),
-        }
+        self.inner().detail()
     }
+}
+
+fn deadline_in(limit: Duration) -> Instant {
+    Instant::from_std(os::deadline(Instant::now().into_std(), limit))
 }
 
 impl<D: Builtin> Greeter<D> {
@@ -192,7 +212,7 @@ impl<D: Dialect> Greeter<D> {
     /// # Cancellation
     /// Dropping the future closes what it opened.
     pub async fn dial(&self, target: &str, limit: Duration) -> Result<Peer<D>, DialError> {
-        let deadline = Instant::now() + limit;
+        let deadline = deadline_in(limit);
         let target = Target::parse(target, self.local.chain.port)?;
         let connection = Direct.connect(&target, deadline).await?;
         self.greet(connection, AcceptAll, deadline)
@@ -235,7 +255,7 @@ impl<D: Dialect> Greeter<D> {
         target: &str,
         limit: Duration,
     ) -> Result<BlockingPeer<D>, DialError> {
-        let deadline = StdInstant::now() + limit;
+        let deadline = os::deadline(StdInstant::now(), limit);
         let target = Target::parse(target, self.local.chain.port)?;
         let (conn, addr) = blocking::connect(&target, deadline)?;
         self.greet_blocking(conn, addr, AcceptAll, deadline)
@@ -300,7 +320,7 @@ impl<D: Dialect, C: Conn> Peer<D, C> {
     /// See [`Link::ping`].
     pub async fn ping(&mut self, limit: Duration) -> Result<Duration, LinkError<SessionError>> {
         let nonce = u64::from_be_bytes(os::random());
-        self.link.ping(nonce, Instant::now() + limit).await
+        self.link.ping(nonce, deadline_in(limit)).await
     }
 
     /// How many messages came before the verack and wait to be received.
@@ -325,7 +345,7 @@ impl<D: Dialect> BlockingPeer<D> {
     /// # Errors
     /// See [`BlockingLink::recv`].
     pub fn recv(&mut self, limit: Duration) -> Result<D::Message, LinkError<SessionError>> {
-        self.link.recv(StdInstant::now() + limit)
+        self.link.recv(os::deadline(StdInstant::now(), limit))
     }
 
     /// Sends a message, within `limit`.
@@ -337,6 +357,7 @@ impl<D: Dialect> BlockingPeer<D> {
         message: &D::Message,
         limit: Duration,
     ) -> Result<(), LinkError<SessionError>> {
-        self.link.send(message, StdInstant::now() + limit)
+        let deadline = os::deadline(StdInstant::now(), limit);
+        self.link.send(message, deadline)
     }
 }

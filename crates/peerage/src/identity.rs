@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use peerage_core::{Detail, Failure, Kind, PeerText, Stage};
 use peerage_verack::nonce::NonceKeys;
 
 use crate::os;
@@ -60,8 +61,32 @@ pub enum KeyError {
     },
 }
 
+impl Failure for KeyError {
+    fn stage(&self) -> Stage {
+        Stage::Input
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+
+    fn detail(&self) -> Detail {
+        let (Self::Read { path, .. }
+        | Self::Write { path, .. }
+        | Self::Exists { path }
+        | Self::NotAKey { path }
+        | Self::Exposed { path, .. }) = self;
+        let detail = Detail::none().with("path", PeerText::from(&*path.to_string_lossy()));
+        if let Self::Exposed { mode, .. } = self {
+            detail.with("mode", PeerText::from(&*format!("{mode:03o}")))
+        } else {
+            detail
+        }
+    }
+}
+
 impl NodeKey {
-    /// The most bytes read from a key file: 64 digits and some white space.
+    /// The most bytes of a key file: 64 digits and some white space.
     const MAX_FILE_LEN: u64 = 256;
 
     /// A new random key.
@@ -93,10 +118,12 @@ impl NodeKey {
             .open(path)
             .map_err(unreadable)?;
         check_mode(path, &file)?;
-        let mut text = String::new();
-        let mut bounded = file.take(Self::MAX_FILE_LEN);
-        bounded.read_to_string(&mut text).map_err(unreadable)?;
-        parse(text.trim())
+        let mut text = Vec::new();
+        let mut bounded = file.take(Self::MAX_FILE_LEN + 1);
+        bounded.read_to_end(&mut text).map_err(unreadable)?;
+        let whole = text.len() as u64 <= Self::MAX_FILE_LEN;
+        parse(text.trim_ascii())
+            .filter(|_| whole)
             .map(Self)
             .ok_or_else(|| KeyError::NotAKey { path: path.into() })
     }
@@ -144,8 +171,7 @@ impl fmt::Debug for NodeKey {
     }
 }
 
-fn parse(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
+fn parse(digits: &[u8]) -> Option<[u8; 32]> {
     if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
@@ -185,12 +211,12 @@ mod tests {
 
     #[test]
     fn a_key_is_64_digits_and_nothing_else() {
-        let key = parse(&"0f".repeat(32)).unwrap();
+        let key = parse("0f".repeat(32).as_bytes()).unwrap();
         assert_eq!(key, [0x0f; 32]);
-        assert!(parse(&"0g".repeat(32)).is_none());
-        assert!(parse(&"0f".repeat(31)).is_none());
+        assert!(parse("0g".repeat(32).as_bytes()).is_none());
+        assert!(parse("0f".repeat(31).as_bytes()).is_none());
         assert!(
-            parse(&"é".repeat(32)).is_none(),
+            parse("é".repeat(32).as_bytes()).is_none(),
             "64 bytes that are no digits"
         );
     }

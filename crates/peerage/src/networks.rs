@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-use peerage_core::{Endpoint, Failure, Network, PeerText, Reason, UnixTime};
+use peerage_core::{Detail, Endpoint, Failure, Kind, Network, PeerText, Reason, Stage, UnixTime};
 use peerage_net::{Connection, Target};
 use peerage_verack::dissect::{
     Dissection, dissect, dissect_stream, meaning, services_shown, shown,
@@ -124,6 +124,29 @@ pub enum SetupError {
     /// A table that replaces the compiled-in one cannot be used.
     #[error("the table folder cannot be used")]
     Tables(#[from] TablesError),
+}
+
+impl Failure for SetupError {
+    fn stage(&self) -> Stage {
+        match self {
+            Self::Chain(error) => error.stage(),
+            Self::Tables(error) => error.stage(),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Chain(error) => error.kind(),
+            Self::Tables(error) => error.kind(),
+        }
+    }
+
+    fn detail(&self) -> Detail {
+        match self {
+            Self::Chain(error) => error.detail(),
+            Self::Tables(error) => error.detail(),
+        }
+    }
 }
 
 /// A node on one chain.
@@ -522,6 +545,22 @@ pub struct UnknownScheme {
     pub got: PeerText,
     /// Those there are.
     pub known: String,
+}
+
+impl Failure for UnknownScheme {
+    fn stage(&self) -> Stage {
+        Stage::Input
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+
+    fn detail(&self) -> Detail {
+        Detail::none()
+            .with("got", self.got.clone())
+            .with("known", PeerText::from(&*self.known))
+    }
 }
 
 fn known_schemes() -> String {

@@ -1,6 +1,6 @@
 //! The only places where the operating system's clock and entropy enter.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use peerage_core::UnixTime;
 
@@ -11,6 +11,13 @@ pub(crate) fn wall_clock() -> UnixTime {
         Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |secs| -secs),
     })
+}
+
+/// The moment `limit` from `now`; one that never comes when the clock cannot count that far, so that
+/// `Duration::MAX` means no limit.
+pub(crate) fn deadline(now: Instant, limit: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    now.checked_add(limit).unwrap_or_else(|| now + NEVER)
 }
 
 /// Fresh random bytes from the operating system.

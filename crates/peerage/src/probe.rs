@@ -54,7 +54,8 @@ pub struct StageReport {
     pub stage: &'static str,
     /// How it went.
     pub outcome: Outcome,
-    /// How long it took; `None` when it was skipped.
+    /// How long it took; `None` when it was skipped or not reached, and for a name whose addresses
+    /// all failed: that time counts as `reach`.
     pub took: Option<Duration>,
     /// What was found, in words.
     pub note: String,
@@ -138,8 +139,18 @@ pub async fn probe<D: Dialect>(
     target: &Target,
     options: &ProbeOptions,
 ) -> Probe {
+    probe_by(&Direct, greeter, target, options).await
+}
+
+/// As [`probe`], by any connector.
+async fn probe_by<D: Dialect>(
+    connector: &impl Connector,
+    greeter: &Greeter<D>,
+    target: &Target,
+    options: &ProbeOptions,
+) -> Probe {
     let start = Instant::now();
-    let deadline = start + options.limit;
+    let deadline = Instant::from_std(os::deadline(start.into_std(), options.limit));
     let tape = (options.tape_limit > 0).then(|| Tape::new(options.tape_limit));
     let mut log = Log {
         start,
@@ -148,7 +159,7 @@ pub async fn probe<D: Dialect>(
     };
 
     let literal = matches!(target.host, Host::Ip(_));
-    let connection = match Direct.connect(target, deadline).await {
+    let connection = match connector.connect(target, deadline).await {
         Ok(connection) => connection,
         Err(error) => {
             let reason = error.reason();
@@ -253,7 +264,12 @@ impl<D: Dialect> Handshake for Watched<D> {
                 let _already = version_at.set(now);
                 Step::Done(peer)
             }
-            Step::Failed(failed) => Step::Failed(failed),
+            Step::Failed(failed) => {
+                if failed.error.stage() == Awaited::Verack.stage() {
+                    let _already = version_at.set(now);
+                }
+                Step::Failed(failed)
+            }
         }
     }
 
@@ -261,3 +277,6 @@ impl<D: Dialect> Handshake for Watched<D> {
         self.inner.interrupt(cause)
     }
 }
+
+#[cfg(test)]
+mod tests;

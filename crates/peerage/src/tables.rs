@@ -1,9 +1,10 @@
 //! Where chain tables come from: compiled in, or a folder that replaces them.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use peerage_core::Network;
+use peerage_core::{Detail, Failure, Kind, Network, PeerText, Stage};
 use peerage_verack::Table;
 use peerage_verack::table::TableError;
 
@@ -43,7 +44,22 @@ pub enum TablesError {
     },
 }
 
-/// The most bytes of one table file.
+impl Failure for TablesError {
+    fn stage(&self) -> Stage {
+        Stage::Input
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+
+    fn detail(&self) -> Detail {
+        let (Self::Read { path, .. } | Self::NoFolder { path } | Self::Parse { path, .. }) = self;
+        Detail::none().with("path", PeerText::from(&*path.to_string_lossy()))
+    }
+}
+
+/// The most bytes of one table file: 1 MiB, a hundred times the longest there is.
 const MAX_FILE_LEN: u64 = 1 << 20;
 
 impl Tables {
@@ -77,15 +93,25 @@ impl Tables {
             return Ok(builtin());
         };
         let path = folder.join(format!("{network}.toml"));
-        let file = match std::fs::File::open(&path) {
+        let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(builtin()),
             Err(error) => return Err(TablesError::Read { path, error }),
         };
-        let mut text = String::new();
-        if let Err(error) = file.take(MAX_FILE_LEN).read_to_string(&mut text) {
-            return Err(TablesError::Read { path, error });
-        }
+        let text = match read_whole(file) {
+            Ok(text) => text,
+            Err(error) => return Err(TablesError::Read { path, error }),
+        };
         Table::parse(network, &text).map_err(|error| TablesError::Parse { path, error })
     }
+}
+
+/// The text of a file; one that is too long is refused, for half a table may still be a table.
+fn read_whole(file: File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_LEN {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

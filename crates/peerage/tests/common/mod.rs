@@ -1,0 +1,97 @@
+//! What the tests share: nodes, peers of theirs on loopback, and folders to write in.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage::faults::{Fault, play};
+use peerage::net::{Connector, Direct, Listener, Target};
+use peerage::networks::{AnyNetwork, AnyNode, AnyPeer, NETWORKS, Setup};
+use peerage::{Probe, ProbeOptions, Reason};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Longer than any test takes.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+pub(crate) fn later() -> Instant {
+    Instant::now() + LONG
+}
+
+/// Every network with the name of its main chain.
+pub(crate) fn networks() -> Vec<(&'static dyn AnyNetwork, &'static str)> {
+    NETWORKS
+        .iter()
+        .map(|network| (*network, "mainnet"))
+        .collect()
+}
+
+pub(crate) fn node(network: &dyn AnyNetwork, setup: &Setup) -> Arc<dyn AnyNode> {
+    network.node(setup).unwrap().into()
+}
+
+pub(crate) fn bind() -> (Listener, Target) {
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let target = listener.local_endpoint().unwrap().into();
+    (listener, target)
+}
+
+/// What came of a greeting.
+pub(crate) type Greeted = Result<Box<dyn AnyPeer>, Reason>;
+
+/// Accepts one peer and greets it.
+pub(crate) fn greets_one(node: Arc<dyn AnyNode>) -> (Target, JoinHandle<Greeted>) {
+    let (listener, target) = bind();
+    let task = tokio::spawn(async move {
+        let connection = listener.accept().await.unwrap();
+        node.greet(connection, later()).await
+    });
+    (target, task)
+}
+
+/// Accepts one peer, greets it, answers its pings until it goes; why it went.
+pub(crate) fn serves_one(node: Arc<dyn AnyNode>) -> (Target, JoinHandle<Reason>) {
+    let (target, greeted) = greets_one(node);
+    let task = tokio::spawn(async move {
+        match greeted.await.unwrap() {
+            Ok(mut peer) => peer.serve_pings().await,
+            Err(reason) => reason,
+        }
+    });
+    (target, task)
+}
+
+/// A peer with this fault; it accepts one connection.
+pub(crate) fn faulty(node: &dyn AnyNode, fault: Fault) -> Target {
+    let (listener, target) = bind();
+    let acts = node.fault(fault);
+    tokio::spawn(async move {
+        let connection = listener.accept().await.unwrap();
+        play(&acts, connection.io, later()).await;
+    });
+    target
+}
+
+/// Greets a peer that it dials first.
+pub(crate) async fn dials(node: &dyn AnyNode, target: &Target) -> Greeted {
+    let connection = Direct.connect(target, later()).await.unwrap();
+    node.greet(connection, later()).await
+}
+
+pub(crate) async fn probe(node: &dyn AnyNode, target: &Target, limit: Duration) -> Probe {
+    let tape_limit = 1 << 16;
+    node.probe(target, &ProbeOptions { limit, tape_limit })
+        .await
+}
+
+/// An empty folder of this name, under the build's own.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("peerage")
+        .join(name);
+    if path.exists() {
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}

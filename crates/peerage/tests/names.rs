@@ -1,0 +1,101 @@
+//! Networks, chains and peers by their names.
+
+use std::collections::BTreeSet;
+
+use peerage::networks::{
+    NETWORKS, PeerAddress, Setup, SetupError, UnknownScheme, by_name, by_scheme,
+};
+use peerage::{Decred, Failure, Greeter, Kind, Tables, Zcash};
+
+#[test]
+fn every_network_is_found_by_its_name_and_by_its_scheme() {
+    for network in NETWORKS {
+        let name = network.network().0;
+        assert_eq!(by_name(name).unwrap().network().0, name);
+        assert_eq!(by_scheme(network.scheme()).unwrap().network().0, name);
+    }
+    let names: BTreeSet<_> = NETWORKS.iter().map(|n| n.network().0).collect();
+    assert_eq!(names, BTreeSet::from(["decred", "zcash"]));
+    for stranger in ["", "Zcash", "zec", "bitcoin", "zcash "] {
+        assert!(by_name(stranger).is_none(), "{stranger:?}");
+    }
+    for stranger in ["", "zcash", "http"] {
+        assert!(by_scheme(stranger).is_none(), "{stranger:?}");
+    }
+}
+
+#[test]
+fn every_chain_there_is_makes_a_node() {
+    let expected = [
+        ("zcash", vec!["mainnet", "testnet", "regtest"]),
+        ("decred", vec!["mainnet", "testnet3", "simnet", "regnet"]),
+    ];
+    for (name, chains) in expected {
+        let network = by_name(name).unwrap();
+        let found = network.chains(&Tables::builtin()).unwrap();
+        let names: Vec<_> = found.iter().map(|chain| &*chain.name).collect();
+        assert_eq!(names, chains);
+        for chain in found {
+            let node = network.node(&Setup::new(&chain.name)).unwrap();
+            assert_eq!(node.network(), network.network());
+            assert_eq!((node.chain(), node.port()), (&*chain.name, chain.port));
+        }
+    }
+}
+
+#[test]
+fn an_unknown_chain_is_told_with_those_there_are() {
+    let error = Greeter::<Zcash>::new("simnet").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "zcash has no chain simnet; it has mainnet, testnet, regtest"
+    );
+    assert_eq!(error.got, "simnet".into());
+    let error = Greeter::<Decred>::new("").unwrap_err();
+    assert_eq!(&*error.known, "mainnet, testnet3, simnet, regnet");
+    for network in NETWORKS {
+        let Err(error) = network.node(&Setup::new("main\x1bnet")) else {
+            panic!("there is no such chain");
+        };
+        assert!(matches!(error, SetupError::Chain(_)));
+        let text = error.to_string();
+        assert!(text.contains(r"main\x1bnet"), "escaped: {text}");
+        assert!(text.contains("mainnet, test"), "{text}");
+        assert_eq!(error.kind(), Kind::Usage);
+    }
+}
+
+#[test]
+fn an_address_is_a_network_and_a_target() {
+    for (text, network, target) in [
+        ("zec://host:1", Some("zcash"), "host:1"),
+        ("dcr://[::1]:2", Some("decred"), "[::1]:2"),
+        ("zec://host", Some("zcash"), "host"),
+        ("zec://host:1/", Some("zcash"), "host:1"),
+        ("host:1", None, "host:1"),
+        ("[::1]:2", None, "[::1]:2"),
+        ("", None, ""),
+    ] {
+        let address = PeerAddress::parse(text).unwrap();
+        assert_eq!(
+            (address.network, &*address.target),
+            (network, target),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_scheme_is_told_with_those_there_are() {
+    for (text, got) in [
+        ("btc://host:1", "btc"),
+        ("://host", ""),
+        ("zcash://host", "zcash"),
+        ("e\x1bvil://host", r"e\x1bvil"),
+    ] {
+        let error: UnknownScheme = PeerAddress::parse(text).unwrap_err();
+        let expected = format!("{got}:// belongs to no network; there are zec://, dcr://");
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.kind(), Kind::Usage);
+    }
+}
