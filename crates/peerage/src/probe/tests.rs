@@ -147,7 +147,7 @@ async fn good<D: Builtin>() {
     let node = node::<D>();
     let (target, options) = (named(), options(seconds(60)));
     let probe = probe_by(&connector, &node, &target, &options);
-    let (probe, ()) = tokio::join!(async { probe.await }, plays::<D>(far, script, 4));
+    let (probe, ()) = tokio::join!(probe, plays::<D>(far, script, 4));
     let expected = [
         ("resolve", Good, Some(5)),
         ("reach", Good, Some(1)),
