@@ -13,7 +13,7 @@ use peerage_verack::decred::{self, Decred};
 use peerage_verack::dialect::Message as _;
 use peerage_verack::zcash::Zcash;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 use crate::common::conns::Tireless;
 use crate::common::{
@@ -222,7 +222,9 @@ async fn a_connection_that_buffers_what_is_written_is_flushed() {
         let mut link = Link::new(near.conn, codec, near.leftover);
         let (_, codec) = far.peer.into_parts();
         let mut other = Link::new(far.conn, codec, far.leftover);
-        let (sent, heard) = join(link.send(&decred::Message::GetAddr), other.recv()).await;
+        let sends = timeout(LIMIT, link.send(&decred::Message::GetAddr));
+        let (sent, heard) = join(sends, timeout(LIMIT, other.recv())).await;
+        let (sent, heard) = (sent.unwrap(), heard.expect("it is flushed"));
         sent.unwrap();
         assert_eq!(heard.unwrap(), decred::Message::GetAddr);
     }

@@ -180,11 +180,13 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Stutter<C> {
 
 /// Never waits: takes every byte, and repeats the same ones for ever. With nothing to repeat, every
 /// call fails as `fails_as` says.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Tireless {
-    pub(crate) repeats: Vec<u8>,
-    pub(crate) at: usize,
-    pub(crate) fails_as: io::ErrorKind,
+    repeats: Vec<u8>,
+    at: usize,
+    fails_as: io::ErrorKind,
+    /// Reads left before the test fails instead of running for ever.
+    patience: u32,
 }
 
 impl Tireless {
@@ -194,6 +196,7 @@ impl Tireless {
             repeats: repeats.to_vec(),
             at: 0,
             fails_as: io::ErrorKind::Other,
+            patience: 10_000,
         }
     }
 
@@ -212,6 +215,7 @@ impl AsyncRead for Tireless {
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.patience = self.patience.checked_sub(1).expect("this never ends");
         if self.repeats.is_empty() {
             return Poll::Ready(Err(self.fails_as.into()));
         }
