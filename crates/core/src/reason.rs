@@ -148,6 +148,9 @@ kinds! {
     /// The deadline passed.
     Timeout = "timeout", Them, after(5 * MINUTES),
         "nothing came in time: a firewall drops packets, the peer hangs, or another service listens";
+    /// The proxy that we were told to use cannot be used.
+    Proxy = "proxy", Us, after(MINUTES),
+        "our own proxy cannot be used: check that it runs, its address, credentials and rules";
     /// The peer closed the connection.
     Closed = "closed", Them, after(10 * MINUTES),
         "the peer hung up without a word: it may be full, have banned us, or be on another chain";

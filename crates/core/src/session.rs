@@ -16,6 +16,9 @@ pub trait Session {
     /// Why bytes or a message were refused. The connection is of no use afterwards.
     type Error: Failure;
 
+    /// The longest message with its envelope, in bytes.
+    const MAX_WIRE_LEN: usize;
+
     /// The next message, or `None` when `input` holds no complete one.
     ///
     /// Consumes whole frames only, and returns every complete one before it asks for more bytes.

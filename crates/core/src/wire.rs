@@ -128,6 +128,12 @@ pub enum Problem {
         /// The byte.
         byte: u8,
     },
+    /// A message that peers of this version do not have.
+    #[error("there is no such message in protocol version {version}")]
+    NotInVersion {
+        /// The version agreed on.
+        version: u32,
+    },
     /// Bytes after the last field.
     #[error("{extra} bytes follow the last field")]
     Trailing {
@@ -430,10 +436,26 @@ impl<'a> Reader<'a> {
     /// When it is longer, or bytes are missing.
     pub fn var_text(&mut self, field: &'static str, limit: usize) -> Result<&'a [u8], ReadError> {
         let offset = self.at;
+        let taken = self.take_var(field, limit)?;
+        self.note(field, offset, || FieldValue::Text(taken.to_vec()));
+        Ok(taken)
+    }
+
+    fn take_var(&mut self, field: &'static str, limit: usize) -> Result<&'a [u8], ReadError> {
+        let offset = self.at;
         let declared = self.read_compact_size(field)?;
         let len = Self::within(field, offset, declared, limit)?;
-        let taken = self.take(field, len)?;
-        self.note(field, offset, || FieldValue::Text(taken.to_vec()));
+        self.take(field, len)
+    }
+
+    /// Bytes with a CompactSize length in front, at most `limit` of them.
+    ///
+    /// # Errors
+    /// When there are more, or bytes are missing.
+    pub fn var_bytes(&mut self, field: &'static str, limit: usize) -> Result<&'a [u8], ReadError> {
+        let offset = self.at;
+        let taken = self.take_var(field, limit)?;
+        self.note(field, offset, || FieldValue::Bytes(taken.to_vec()));
         Ok(taken)
     }
 
@@ -567,7 +589,7 @@ impl Writer {
         }
     }
 
-    /// Appends a text with its CompactSize length in front.
+    /// Appends bytes or text with their CompactSize length in front.
     pub fn var_text(&mut self, text: &[u8]) -> &mut Self {
         self.compact_size(text.len() as u64).bytes(text)
     }

@@ -12,8 +12,8 @@ use peerage_core::{ConnectedAddr, Direction, Kind, UnixTime};
 use peerage_net::Conn;
 use peerage_verack::dissect::frame;
 use peerage_verack::envelope::Command;
+use peerage_verack::magic::identify;
 use peerage_verack::nonce::Domain;
-use peerage_verack::table::identify;
 use peerage_verack::{
     Attempt, ChainTable, Dialect, Local, ProtocolVersion, Table, Version, decred, zcash,
 };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use peerage::core::network::Network;
 use peerage::net::{LinkError, ReachError, TargetError};
 use peerage::networks::{PeerAddress, SetupError};
-use peerage::verack::dialect::Reject;
+use peerage::verack::Reject;
 use peerage::verack::table::TableError;
 use peerage::verack::{Awaited, HandshakeError, SessionError};
 use peerage::{

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use peerage_core::wire::{Problem, ReadError, Reader, Writer};
 use peerage_core::{Budget, Network};
 
-use crate::envelope::Command;
+use crate::command::Command;
+use crate::message::Reject;
 use crate::version::{NetAddr, ProtocolVersion, Version};
 
 /// A network of the version/verack family.
@@ -151,19 +152,6 @@ pub enum Unknown {
     Tolerate,
     /// They end the connection.
     Refuse,
-}
-
-/// A word of refusal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reject {
-    /// The message refused.
-    pub message: peerage_core::PeerText,
-    /// Why, as a number.
-    pub code: u8,
-    /// Why, in words.
-    pub reason: peerage_core::PeerText,
-    /// The block or transaction refused.
-    pub hash: Option<[u8; 32]>,
 }
 
 /// Reads the relay flag: absent means yes, and only 0 and 1 have a meaning.

@@ -8,11 +8,12 @@ use peerage_core::PeerText;
 use peerage_core::UnixTime;
 use peerage_core::wire::{Field, FieldValue, Hex, Problem, ReadError, Reader, Writer};
 
+use crate::command::Command;
 use crate::dialect::Dialect;
 use crate::dialect::Message as _;
-use crate::envelope::{Command, Envelope, FrameError, HEADER_LEN, Header};
+use crate::envelope::{Envelope, FrameError, HEADER_LEN, Header};
 use crate::error::MessageError;
-use crate::steps::check_header;
+use crate::reading::check_header;
 use crate::table::ChainTable;
 use crate::version::{ProtocolVersion, Version};
 

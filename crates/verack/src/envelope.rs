@@ -10,82 +10,14 @@
 //! magic, command, size, then — once the payload is there — checksum. A size is judged before a
 //! single byte of the payload is waited for, and nothing is allocated on a declared length.
 
-use std::fmt;
-
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use peerage_core::PeerText;
 use peerage_core::wire::Hex;
 
-use crate::table::{Magic, identify};
+pub use crate::command::{Command, shown};
+use crate::magic::{Magic, identify};
 
 /// Length of the envelope, in bytes.
 pub const HEADER_LEN: usize = 24;
-
-/// The name of a message, NUL padded to 12 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Command([u8; 12]);
-
-impl Command {
-    /// `version`
-    pub const VERSION: Self = Self::from_static("version");
-    /// `verack`
-    pub const VERACK: Self = Self::from_static("verack");
-
-    /// A command from a name of at most 12 bytes.
-    ///
-    /// # Panics
-    /// At compile time, when the name is longer.
-    pub const fn from_static(name: &'static str) -> Self {
-        let name = name.as_bytes();
-        let mut bytes = [0; 12];
-        let mut at = 0;
-        while at < name.len() {
-            bytes[at] = name[at];
-            at += 1;
-        }
-        Self(bytes)
-    }
-
-    /// A command from its 12 bytes, when they are printable ASCII and then NULs only.
-    pub fn from_wire(bytes: [u8; 12]) -> Option<Self> {
-        let len = bytes
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(bytes.len());
-        let (name, padding) = bytes.split_at(len);
-        let sound = name.iter().all(|byte| (0x20..=0x7e).contains(byte))
-            && padding.iter().all(|&byte| byte == 0);
-        sound.then_some(Self(bytes))
-    }
-
-    /// The name without its padding.
-    pub fn name(&self) -> &str {
-        let len = self
-            .0
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(self.0.len());
-        // Only printable ASCII gets in, so the fallback is never taken.
-        std::str::from_utf8(&self.0[..len]).unwrap_or_default()
-    }
-
-    /// The 12 bytes as they go over the wire.
-    pub const fn as_wire(&self) -> &[u8; 12] {
-        &self.0
-    }
-}
-
-impl fmt::Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl fmt::Debug for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What an envelope declares about its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,11 +219,6 @@ impl Envelope {
     }
 }
 
-/// The name of a header's command for people, escaped where it is no name.
-pub fn shown(command: Option<Command>) -> PeerText {
-    command.map_or_else(|| "(not a name)".into(), |command| command.name().into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,16 +296,5 @@ mod tests {
             "magic fa1af9bf belongs to zcash testnet, expected 24e92764"
         );
         assert_eq!(next(&mut BytesMut::from(&b"HTT"[..])), Ok(None));
-    }
-
-    #[test]
-    fn a_command_is_printable_then_nul() {
-        assert_eq!(
-            Command::from_wire(*b"version\0\0\0\0\0"),
-            Some(Command::VERSION)
-        );
-        assert!(Command::from_wire(*b"twelve bytes").is_some());
-        assert_eq!(Command::from_wire(*b"ver\0ion\0\0\0\0\0"), None);
-        assert_eq!(Command::from_wire(*b"vers\x7fon\0\0\0\0\0"), None);
     }
 }

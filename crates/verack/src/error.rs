@@ -9,8 +9,9 @@ use peerage_core::reason::Value;
 use peerage_core::wire::{ReadError, TooLong};
 use peerage_core::{Detail, Failure, Kind, PeerText, Retry, Stage};
 
-use crate::dialect::Reject;
-use crate::envelope::{Command, FrameError, shown};
+use crate::command::{Command, shown};
+use crate::envelope::FrameError;
+use crate::message::Reject;
 use crate::version::ProtocolVersion;
 
 /// The message a handshake was waiting for.

@@ -6,13 +6,14 @@ use bytes::{Bytes, BytesMut};
 use peerage_core::wire::Writer;
 use peerage_core::{Direction, Exposure, Failed, Handshake, Interruption, Step};
 
-use crate::dialect::{Dialect, Reject, ToMyself};
-use crate::envelope::{Command, Envelope, Frame, Header};
+use crate::command::Command;
+use crate::dialect::{Dialect, ToMyself};
+use crate::envelope::{Envelope, Frame, FrameError, Header};
 use crate::error::{Awaited, HandshakeError, MessageError};
 use crate::local::{Attempt, Local};
-use crate::message::write_reject;
+use crate::message::{Payload, Reject};
 use crate::peer::Peer;
-use crate::policy::Policy;
+use crate::policy::{AcceptAll, Policy};
 use crate::steps::{AwaitVerack, AwaitVersion, Cx, Next, Say};
 use crate::version::Version;
 
@@ -88,13 +89,25 @@ impl<D: Dialect> State<D> {
     }
 }
 
+impl<D: Dialect> Local<D> {
+    /// A handshake over a fresh connection, with anybody whom the network's own rules accept.
+    pub fn greet(&self, attempt: Attempt) -> Greeting<D, AcceptAll> {
+        self.greet_with(attempt, AcceptAll)
+    }
+
+    /// A handshake that also asks `policy`.
+    pub fn greet_with<P: Policy>(&self, attempt: Attempt, policy: P) -> Greeting<D, P> {
+        Greeting::new(self.clone(), attempt, policy)
+    }
+}
+
 impl<D: Dialect, P: Policy> Greeting<D, P> {
     /// The message being waited for.
     pub const fn awaited(&self) -> Awaited {
         self.state.awaited()
     }
 
-    pub(crate) fn new(local: Local<D>, attempt: Attempt, policy: P) -> Self {
+    fn new(local: Local<D>, attempt: Attempt, policy: P) -> Self {
         let ours = local.version_for(&attempt);
         let mut greeting = Self {
             cx: Cx {
@@ -185,8 +198,8 @@ enum Refused<R> {
     Handshake(HandshakeError<R>),
 }
 
-impl<R> From<crate::envelope::FrameError> for Refused<R> {
-    fn from(error: crate::envelope::FrameError) -> Self {
+impl<R> From<FrameError> for Refused<R> {
+    fn from(error: FrameError) -> Self {
         Self::Envelope(error.into())
     }
 }
@@ -229,7 +242,7 @@ impl<D: Dialect> Cx<D> {
                 hash: None,
             };
             let mut writer = Writer::new(Reject::MAX_PAYLOAD);
-            write_reject(&reject, &mut writer);
+            reject.write(&mut writer);
             if let Ok(payload) = writer.finish() {
                 self.envelope()
                     .write(Command::from_static("reject"), &payload, &mut output);

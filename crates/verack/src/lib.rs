@@ -52,6 +52,7 @@
 //! # let Step::Done(_) = listener.advance(now, &mut to_listener) else { panic!() };
 //! ```
 
+mod command;
 pub mod decred;
 pub mod dialect;
 pub mod dissect;
@@ -59,19 +60,23 @@ pub mod envelope;
 pub mod error;
 mod handshake;
 mod local;
+pub mod magic;
 pub mod message;
 pub mod nonce;
 mod peer;
 pub mod policy;
+mod reading;
 mod steps;
 pub mod table;
 pub mod version;
 pub mod zcash;
 
-pub use dialect::{Dialect, Reject};
+pub use command::Command;
+pub use dialect::Dialect;
 pub use error::{Awaited, HandshakeError, MessageError, SessionError};
 pub use handshake::Greeting;
 pub use local::{Attempt, Local, Tip};
+pub use message::Reject;
 pub use peer::{Codec, Peer, PeerInfo};
 pub use policy::{Policy, RemoteVersion};
 pub use table::{ChainTable, Table};

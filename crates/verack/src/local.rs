@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use peerage_core::{ConnectedAddr, Direction, Endpoint, Exposure, PeerText, UnixTime};
 
 use crate::dialect::Dialect;
-use crate::handshake::Greeting;
 use crate::nonce::{Domain, NonceKeys};
-use crate::policy::{AcceptAll, Policy};
 use crate::table::ChainTable;
 use crate::version::{Height, NetAddr, Nonce, ProtocolVersion, Services, Version};
 
@@ -118,16 +116,6 @@ impl<D: Dialect> Local<D> {
     /// The least protocol version accepted at this moment.
     pub fn minimum_version(&self) -> ProtocolVersion {
         self.chain.minimum_version(self.tip.height())
-    }
-
-    /// A handshake over a fresh connection, with anybody whom the network's own rules accept.
-    pub fn greet(&self, attempt: Attempt) -> Greeting<D, AcceptAll> {
-        self.greet_with(attempt, AcceptAll)
-    }
-
-    /// A handshake that also asks `policy`.
-    pub fn greet_with<P: Policy>(&self, attempt: Attempt, policy: P) -> Greeting<D, P> {
-        Greeting::new(self.clone(), attempt, policy)
     }
 
     /// Our `version` message for this attempt; the table on [`Local`] says what stands in it.

@@ -6,10 +6,11 @@ use bytes::{Bytes, BytesMut};
 use peerage_core::wire::{Reader, Writer};
 use peerage_core::{ConnectedAddr, Endpoint, Session};
 
+use crate::command::Command;
 use crate::dialect::{Dialect, Message};
-use crate::envelope::{Command, Envelope};
+use crate::envelope::{Envelope, HEADER_LEN};
 use crate::error::SessionError;
-use crate::steps::{check_header, read_message};
+use crate::reading::{check_header, read_message};
 use crate::version::{ProtocolVersion, Version};
 
 /// A peer that finished its handshake. There is no other way to make one.
@@ -103,6 +104,8 @@ pub struct Codec<D: Dialect> {
 impl<D: Dialect> Session for Codec<D> {
     type Message = D::Message;
     type Error = SessionError;
+
+    const MAX_WIRE_LEN: usize = HEADER_LEN + D::RULES.max_payload;
 
     fn decode(&mut self, input: &mut BytesMut) -> Result<Option<D::Message>, SessionError> {
         if let Some(message) = self.early.pop_front() {

@@ -14,12 +14,15 @@ use bytes::Bytes;
 use peerage_core::wire::{ReadError, Reader};
 use peerage_core::{Direction, Spent};
 
-use crate::dialect::{Dialect, Early, Message, OutboundVerack, PolicyTurn, Reject, Unknown};
-use crate::envelope::{Command, Frame, Header};
+use crate::command::Command;
+use crate::dialect::{Dialect, Early, Message, OutboundVerack, PolicyTurn};
+use crate::envelope::{Frame, Header};
 use crate::error::{Awaited, HandshakeError, MessageError};
 use crate::local::{Attempt, Local};
+use crate::message::Reject;
 use crate::peer::{Peer, PeerInfo};
 use crate::policy::{Policy, RemoteVersion};
+use crate::reading::{check_header, read_message};
 use crate::version::{ProtocolVersion, Version};
 
 /// What lives as long as one handshake.
@@ -285,40 +288,6 @@ fn check_early_size<D: Dialect, R>(
     Ok(())
 }
 
-/// What holds for every header, whatever the stage.
-pub(crate) fn check_header<D: Dialect>(
-    header: &Header,
-    version: ProtocolVersion,
-) -> Result<(), MessageError> {
-    let tolerant = D::RULES.unknown == Unknown::Tolerate;
-    let Some(command) = header.command else {
-        // A nameless message is ignored where that is the rule, but not without a bound.
-        let bounded = header.len <= D::RULES.max_payload;
-        return if tolerant && bounded {
-            Ok(())
-        } else {
-            Err(MessageError::BadCommand)
-        };
-    };
-    let limit = if command == Command::VERACK {
-        0
-    } else {
-        match D::max_payload(command, version) {
-            Some(limit) => limit,
-            None if tolerant => D::RULES.max_payload,
-            None => return Err(MessageError::UnknownCommand { command }),
-        }
-    };
-    if header.len > limit {
-        return Err(MessageError::Oversized {
-            command,
-            len: header.len,
-            limit,
-        });
-    }
-    Ok(())
-}
-
 fn read_version<D: Dialect>(payload: &Bytes) -> Result<Version, ReadError> {
     D::read_version(&mut Reader::new(payload))
 }
@@ -339,16 +308,6 @@ fn read_early<D: Dialect>(
     read_message::<D>(command, &frame.payload, version)
         .map(Some)
         .map_err(|error| HandshakeErrorOf { awaited, error })
-}
-
-/// Reads one message of an established peer from its payload.
-pub(crate) fn read_message<D: Dialect>(
-    command: Command,
-    payload: &Bytes,
-    version: ProtocolVersion,
-) -> Result<D::Message, MessageError> {
-    D::Message::read(command, &mut Reader::new(payload), payload, version)
-        .map_err(|error| MessageError::Malformed { command, error })
 }
 
 /// A [`HandshakeError::Message`] before the policy's type is known.

@@ -3,8 +3,7 @@
 //! The files are compiled in; a folder of files of the same names replaces them at run time, so a
 //! new upgrade needs no release. A table is a value: load a new one, hand it to new handshakes.
 
-use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use peerage_core::{Chain, Network};
 use serde::Deserialize;
@@ -297,55 +296,6 @@ fn four_bytes(text: &str) -> Option<[u8; 4]> {
     Some(value.to_be_bytes())
 }
 
-/// A chain of the compiled-in tables, known by its magic.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Magic {
-    network: Network,
-    chain: &'static str,
-}
-
-impl Magic {
-    /// The network.
-    pub const fn network(&self) -> Network {
-        self.network
-    }
-
-    /// The chain's name.
-    pub const fn chain(&self) -> &'static str {
-        self.chain
-    }
-}
-
-impl fmt::Display for Magic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.network, self.chain)
-    }
-}
-
-impl fmt::Debug for Magic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The compiled-in chain that owns `magic`, whatever its network.
-pub fn identify(magic: [u8; 4]) -> Option<Magic> {
-    // Constant data, parsed once.
-    static TABLES: LazyLock<Vec<(Network, Table)>> = LazyLock::new(|| {
-        vec![
-            (crate::zcash::NETWORK, crate::zcash::builtin_table()),
-            (crate::decred::NETWORK, crate::decred::builtin_table()),
-        ]
-    });
-    TABLES.iter().find_map(|(network, table)| {
-        let chain = table.chains.iter().find(|chain| chain.magic == magic)?;
-        Some(Magic {
-            network: *network,
-            chain: chain.name.as_str(),
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,22 +350,5 @@ mod tests {
         ));
         let other = Table::parse(Network("decred"), "network=\"zcash\"\nprotocol_version=1");
         assert!(matches!(other, Err(TableError::OtherNetwork { .. })));
-    }
-
-    #[test]
-    fn no_two_compiled_in_chains_share_a_magic() {
-        let tables = [
-            (crate::zcash::NETWORK, crate::zcash::builtin_table()),
-            (crate::decred::NETWORK, crate::decred::builtin_table()),
-        ];
-        for (network, table) in &tables {
-            for chain in &table.chains {
-                let known = identify(chain.magic).unwrap();
-                assert_eq!(
-                    (known.network(), known.chain()),
-                    (*network, chain.name.as_str())
-                );
-            }
-        }
     }
 }

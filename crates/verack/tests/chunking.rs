@@ -61,7 +61,7 @@ fn frames<D: Net>() -> Vec<Bytes> {
         message::<D>("ping", &[1; 8]),
         message::<D>("pong", &[1; 8]),
         message::<D>("getaddr", &[]),
-        message::<D>("inv", &[0; 900]),
+        message::<D>("tx", &[0; 900]),
         message::<D>("reject", &[0, 1, 0]),
         message::<D>("nobodyknows", &[1, 2, 3]),
         nameless::<D>(&[]),

@@ -23,8 +23,15 @@ const DECRED_TYPES: [(&str, &[u8]); 6] = [
     ("ping", &[9; 8]),
     ("feefilter", &[1; 8]),
     ("sendheaders", &[]),
-    ("inv", &[0; 37]),
+    ("inv", &ONE_INV),
 ];
+
+/// An `inv` with one entry that is about nothing.
+const ONE_INV: [u8; 37] = {
+    let mut payload = [0; 37];
+    payload[0] = 1;
+    payload
+};
 
 fn decred(command: &'static str, payload: &[u8]) -> Bytes {
     message::<Decred>(command, payload)
@@ -167,7 +174,7 @@ fn an_early_message_must_be_sound() {
 fn the_legacy_window_holds_32_kib_envelopes_included() {
     let whole = LEGACY_WINDOW.bytes;
     assert_eq!(whole, 32 * 1024);
-    let of_wire_len = |len: usize| decred("inv", &vec![0; len - HEADER_LEN]);
+    let of_wire_len = |len: usize| decred("tx", &vec![0; len - HEADER_LEN]);
     for direction in BOTH {
         let fits = decred_early(direction, 11, &[of_wire_len(whole)]);
         assert_eq!(fits.peer().early().len(), 1);
@@ -186,12 +193,12 @@ fn what_would_not_fit_the_window_is_refused_by_its_header() {
     for direction in BOTH {
         let mut dialogue = Dialogue::<Decred>::new(direction);
         dialogue.hear(&version::<Decred>(11));
-        dialogue.hear(&decred("inv", &[0; 20_000]));
-        dialogue.hear(&header::<Decred>("inv", 20_000));
+        dialogue.hear(&decred("tx", &[0; 20_000]));
+        dialogue.hear(&header::<Decred>("tx", 20_000));
         assert_eq!(name_of(dialogue.error()), "flood", "{direction}");
         let mut dialogue = Dialogue::<Decred>::new(direction);
         dialogue.hear(&version::<Decred>(11));
-        dialogue.hear(&header::<Decred>("inv", 32 * 1024 + 1));
+        dialogue.hear(&header::<Decred>("tx", 32 * 1024 + 1));
         assert!(
             matches!(dialogue.error(), HandshakeError::TooLongForNow { .. }),
             "{direction}"
@@ -200,7 +207,7 @@ fn what_would_not_fit_the_window_is_refused_by_its_header() {
         for before in [vec![], version::<Decred>(12).to_vec()] {
             let mut dialogue = Dialogue::<Decred>::new(direction);
             dialogue.hear(&before);
-            dialogue.hear(&header::<Decred>("inv", 32 * 1024 + 1));
+            dialogue.hear(&header::<Decred>("tx", 32 * 1024 + 1));
             assert!(
                 matches!(dialogue.error(), HandshakeError::Unexpected { .. }),
                 "{direction}"
@@ -227,7 +234,7 @@ fn zcash_types() -> Vec<(&'static str, Bytes)> {
         ("ping", message::<Zcash>("ping", &[1; 8])),
         ("getaddr", message::<Zcash>("getaddr", &[])),
         ("addr", message::<Zcash>("addr", &[0])),
-        ("inv", message::<Zcash>("inv", &[0; 37])),
+        ("inv", message::<Zcash>("inv", &ONE_INV)),
         ("reject", message::<Zcash>("reject", &[1, b'x', 0x10, 0])),
         ("unknown", message::<Zcash>("sendaddrv2", &[])),
         ("nameless", nameless::<Zcash>(&[1, 2, 3])),
@@ -391,7 +398,7 @@ fn the_most_a_stranger_can_make_us_read_is_two_budgets_and_a_version() {
         // On Decred there is one budget, after a version of at most 358 bytes.
         let mut dialogue = Dialogue::<Decred>::new(direction);
         dialogue.hear(&version::<Decred>(9));
-        dialogue.hear(&decred("inv", &vec![0; LEGACY_WINDOW.bytes - HEADER_LEN]));
+        dialogue.hear(&decred("tx", &vec![0; LEGACY_WINDOW.bytes - HEADER_LEN]));
         assert!(dialogue.is_live(), "{direction}");
         dialogue.hear(&header::<Decred>("getaddr", 0));
         assert_eq!(name_of(dialogue.error()), "flood");

@@ -91,10 +91,8 @@ fn feed_every_decoder<D: Net>(bytes: &[u8]) {
     let chain = D::chain();
     for version in [8, 9, 11, 12, 170_190] {
         let version = ProtocolVersion(version);
-        for frame in D::catalogue() {
-            let Some(command) = Command::from_wire(frame[4..16].try_into().unwrap()) else {
-                continue;
-            };
+        for &name in D::NAMES {
+            let command = Command::from_static(name);
             let read = D::Message::read(command, &mut Reader::new(&payload), &payload, version);
             if let Ok(message) = read {
                 let mut writer = Writer::new(bytes.len() + 8);
@@ -144,15 +142,15 @@ fn lawful() -> impl Strategy<Value = Vec<u8>> {
     let operation = prop_oneof![
         4 => Just(vec![2]),
         4 => Just(vec![3]),
-        6 => (0_u8..21).prop_map(|i| vec![0, i]),
-        1 => (0_u8..21, any::<u8>(), any::<u8>()).prop_map(|(i, at, with)| vec![4, i, at, with]),
-        1 => (0_u8..21, 0_u8..140).prop_map(|(i, len)| vec![5, i, len]),
-        2 => (0_u8..21, 0_u8..40).prop_map(|(i, len)| vec![6, i, len]),
+        6 => (0_u8..25).prop_map(|i| vec![0, i]),
+        1 => (0_u8..25, any::<u8>(), any::<u8>()).prop_map(|(i, at, with)| vec![4, i, at, with]),
+        1 => (0_u8..25, 0_u8..140).prop_map(|(i, len)| vec![5, i, len]),
+        2 => (0_u8..25, 0_u8..40).prop_map(|(i, len)| vec![6, i, len]),
         1 => (0_u8..6, any::<[u8; 4]>()).prop_map(|(i, len)| [vec![7, i], len.to_vec()].concat()),
         1 => (0_u8..4).prop_map(|to| vec![11, to]),
         1 => (8_u8..14, 0_u8..3).prop_map(|(claimed, nonce)| vec![12, claimed, 0, 0, 0, nonce]),
         1 => Just(vec![13]),
-        1 => (0_u8..21, 1_u8..10).prop_map(|(i, times)| vec![14, i, times]),
+        1 => (0_u8..25, 1_u8..10).prop_map(|(i, times)| vec![14, i, times]),
         1 => Just(vec![15]),
         1 => (0_u8..5).prop_map(|cause| vec![10, cause]),
     ];

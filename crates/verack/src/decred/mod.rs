@@ -4,6 +4,7 @@
 //! call and strict from protocol version 12 on.
 
 pub mod blake256;
+mod body;
 mod message;
 
 use std::time::Duration;
@@ -11,14 +12,19 @@ use std::time::Duration;
 use peerage_core::wire::{Problem, ReadError, Reader};
 use peerage_core::{Budget, Network, PeerText, UnixTime};
 
+use crate::command::Command;
 use crate::dialect::{
     Dialect, Early, OutboundVerack, PolicyTurn, Rules, ToMyself, Unknown, read_relay,
 };
-use crate::envelope::Command;
 use crate::table::Table;
 use crate::version::{Height, NetAddr, Nonce, ProtocolVersion, Services, Version};
 
-pub use message::{AddrV2, Message, NetworkAddr};
+pub use body::{
+    AddrV2, CFHeaders, CFTypes, CFilter, CFilterV2, FeeFilter, GetCFHeaders, GetCFilter,
+    GetCFilterV2, GetCFsV2, GetInitState, Header, InitState, Inventory, InventoryKind, MiningState,
+    NetworkAddr,
+};
+pub use message::Message;
 
 /// The network's name.
 pub const NETWORK: Network = Network("decred");
@@ -114,7 +120,7 @@ impl Dialect for Decred {
             version.nonce = Nonce(reader.u64_le("nonce")?);
         }
         if !reader.is_empty() {
-            version.user_agent = read_user_agent(reader)?;
+            version.user_agent = read_printable(reader, "user_agent", Version::USER_AGENT_MAX)?;
         }
         if !reader.is_empty() {
             version.height = Height(reader.u32_le("height")?);
@@ -134,16 +140,16 @@ impl Dialect for Decred {
     }
 }
 
-/// At most 256 bytes of printable ASCII.
-fn read_user_agent(reader: &mut Reader<'_>) -> Result<PeerText, ReadError> {
+/// Text of at most `limit` bytes of printable ASCII. dcrd `wire`, "readAsciiVarString".
+fn read_printable(
+    reader: &mut Reader<'_>,
+    field: &'static str,
+    limit: usize,
+) -> Result<PeerText, ReadError> {
     let offset = reader.offset();
-    let text = reader.var_text("user_agent", Version::USER_AGENT_MAX)?;
+    let text = reader.var_text(field, limit)?;
     match text.iter().find(|byte| !(0x20..=0x7e).contains(*byte)) {
         None => Ok(PeerText::new(text)),
-        Some(&byte) => Err(Reader::error(
-            "user_agent",
-            offset,
-            Problem::NotPrintable { byte },
-        )),
+        Some(&byte) => Err(Reader::error(field, offset, Problem::NotPrintable { byte })),
     }
 }

@@ -3,6 +3,7 @@
 //! Sources: ZIP 204 (framing, handshake, messages), ZIP 155 (`addrv2`), ZIP 201 (minimum versions);
 //! zebra-network 15 where deployed peers differ from the text.
 
+mod body;
 mod message;
 
 use std::time::Duration;
@@ -11,14 +12,15 @@ use peerage_core::wire::{ReadError, Reader};
 use peerage_core::{Budget, Endpoint, Network, PeerText, UnixTime};
 use sha2::{Digest, Sha256};
 
+use crate::command::Command;
 use crate::dialect::{
     Dialect, Early, OutboundVerack, PolicyTurn, Rules, ToMyself, Unknown, read_relay,
 };
-use crate::envelope::Command;
 use crate::table::Table;
 use crate::version::{Height, NetAddr, Nonce, ProtocolVersion, Services, Version};
 
-pub use message::{AddrV2, Message, NetworkAddr};
+pub use body::{AddrV2, Alert, FilterAdd, FilterLoad, Header, Inventory, NetworkAddr};
+pub use message::Message;
 
 /// The network's name.
 pub const NETWORK: Network = Network("zcash");
@@ -72,8 +74,8 @@ impl Dialect for Zcash {
         [a, b, c, d]
     }
 
-    fn max_payload(command: Command, _: ProtocolVersion) -> Option<usize> {
-        message::max_payload(command)
+    fn max_payload(command: Command, version: ProtocolVersion) -> Option<usize> {
+        message::max_payload(command, version)
     }
 
     /// All fields up to the height are required and bytes after the relay flag are tolerated, both

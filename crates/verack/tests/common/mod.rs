@@ -30,6 +30,8 @@ pub(crate) use dialogue::{Dialogue, Seen};
 pub(crate) trait Net: Dialect {
     const CHAIN: &'static str;
     const OTHER_CHAIN: &'static str;
+    /// Every command after the handshake.
+    const NAMES: &'static [&'static str];
 
     fn table() -> &'static Table;
 
@@ -47,6 +49,28 @@ static DECRED: LazyLock<Table> = LazyLock::new(decred::builtin_table);
 impl Net for Zcash {
     const CHAIN: &'static str = "mainnet";
     const OTHER_CHAIN: &'static str = "testnet";
+    const NAMES: &'static [&'static str] = &[
+        "getaddr",
+        "mempool",
+        "filterclear",
+        "ping",
+        "pong",
+        "reject",
+        "addr",
+        "addrv2",
+        "inv",
+        "getdata",
+        "notfound",
+        "getblocks",
+        "getheaders",
+        "headers",
+        "filterload",
+        "filteradd",
+        "alert",
+        "block",
+        "tx",
+        "merkleblock",
+    ];
 
     fn table() -> &'static Table {
         &ZCASH
@@ -61,6 +85,46 @@ impl Net for Zcash {
 impl Net for Decred {
     const CHAIN: &'static str = "simnet";
     const OTHER_CHAIN: &'static str = "mainnet";
+    const NAMES: &'static [&'static str] = &[
+        "getaddr",
+        "mempool",
+        "sendheaders",
+        "getminings",
+        "getcftypes",
+        "ping",
+        "pong",
+        "addr",
+        "addrv2",
+        "feefilter",
+        "inv",
+        "getdata",
+        "notfound",
+        "getblocks",
+        "getheaders",
+        "headers",
+        "getinitstate",
+        "initstate",
+        "miningstate",
+        "getcfilter",
+        "cfilter",
+        "getcfheaders",
+        "cfheaders",
+        "cftypes",
+        "getcfilterv2",
+        "cfilterv2",
+        "getcfsv2",
+        "cfiltersv2",
+        "block",
+        "tx",
+        "mixpairreq",
+        "mixkeyxchg",
+        "mixcphrtxt",
+        "mixslotres",
+        "mixdcnet",
+        "mixfactpoly",
+        "mixconfirm",
+        "mixsecrets",
+    ];
 
     fn table() -> &'static Table {
         &DECRED

@@ -111,13 +111,18 @@ pub(crate) fn frames<D: Net>() -> Vec<Bytes> {
         ),
         message::<D>("addrv2", b"\x01time\x01\x01\x04addr.."),
         message::<D>("getheaders", &[0; 37]),
-        message::<D>("inv", &[0; 1000]),
-        message::<D>("inv", &[0; 16_000]),
+        message::<D>("tx", &[0; 1000]),
+        message::<D>("tx", &[0; 16_000]),
         message::<D>("reject", b"\x07version\x11\x03old"),
         message::<D>("nobodyknows", &[7; 3]),
         message::<D>("mixpairreq", &[]),
         message::<D>("verack", &[0]),
         nameless::<D>(&[1; 5]),
+        // Appended, so that the numbers of kept inputs stay true.
+        message::<D>("inv", &[vec![1, 1], vec![0; 35]].concat()),
+        message::<D>("getdata", &[vec![1, 9], vec![0; 35]].concat()),
+        message::<D>("headers", &[0]),
+        message::<D>("initstate", &[0; 3]),
     ]
 }
 

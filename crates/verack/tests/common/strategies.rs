@@ -1,15 +1,21 @@
 //! Values of every kind that goes over the wire, for property tests.
 
+mod of_decred;
+mod of_zcash;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bytes::Bytes;
 use peerage_core::{PeerText, UnixTime};
 use peerage_verack::envelope::Command;
-use peerage_verack::message::TimedAddr;
+use peerage_verack::message::{Hash, Locators, TimedAddr};
 use peerage_verack::version::NetAddr;
 use peerage_verack::{Height, Nonce, ProtocolVersion, Reject, Services, Version, decred, zcash};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::Union;
+
+use super::Net;
 
 pub(crate) fn net_addr() -> impl Strategy<Value = NetAddr> {
     (any::<u64>(), ipv6(), any::<u16>()).prop_map(|(services, ip, port)| NetAddr {
@@ -81,72 +87,50 @@ fn reject() -> impl Strategy<Value = Reject> {
     )
 }
 
+fn hash() -> impl Strategy<Value = Hash> {
+    any::<[u8; 32]>().prop_map(Hash)
+}
+
+fn hashes(most: usize) -> impl Strategy<Value = Vec<Hash>> {
+    vec(hash(), 0..=most)
+}
+
+fn data(most: usize) -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..=most).prop_map(Bytes::from)
+}
+
+fn locators() -> impl Strategy<Value = Locators> {
+    (any::<u32>(), hashes(5), hash()).prop_map(|(version, hashes, stop)| Locators {
+        version,
+        hashes,
+        stop,
+    })
+}
+
+/// One strategy per variant, so that none can be left out by chance.
+pub(crate) fn zcash_messages() -> Vec<BoxedStrategy<zcash::Message>> {
+    of_zcash::messages()
+}
+
+/// One strategy per variant, so that none can be left out by chance.
+pub(crate) fn decred_messages() -> Vec<BoxedStrategy<decred::Message>> {
+    of_decred::messages()
+}
+
 pub(crate) fn zcash_message() -> impl Strategy<Value = zcash::Message> {
-    use zcash::{AddrV2, Message, NetworkAddr};
-    let addr = prop_oneof![
-        any::<[u8; 4]>().prop_map(|ip| NetworkAddr::Ipv4(ip.into())),
-        any::<[u8; 16]>().prop_map(|ip| NetworkAddr::Ipv6(ip.into())),
-        any::<[u8; 32]>().prop_map(NetworkAddr::TorV3),
-        any::<[u8; 32]>().prop_map(NetworkAddr::I2p),
-        any::<[u8; 16]>().prop_map(|ip| NetworkAddr::Cjdns(ip.into())),
-    ];
-    let entry = (short_time(), any::<u64>(), addr, any::<u16>());
-    let entry = entry.prop_map(|(time, services, addr, port)| AddrV2 {
-        time,
-        services: Services(services),
-        addr,
-        port,
-    });
-    let opaque = prop::sample::select(vec!["inv", "getdata", "headers", "tx", "block", "alert"]);
-    prop_oneof![
-        any::<u64>().prop_map(Message::Ping),
-        any::<u64>().prop_map(Message::Pong),
-        reject().prop_map(Message::Reject),
-        Just(Message::GetAddr),
-        timed_addrs().prop_map(Message::Addr),
-        vec(entry, list_len()).prop_map(Message::AddrV2),
-        (opaque, vec(any::<u8>(), 0..200)).prop_map(|(command, payload)| Message::Opaque {
-            command: Command::from_static(command),
-            payload: Bytes::from(payload),
-        }),
-    ]
+    Union::new(zcash_messages())
 }
 
 pub(crate) fn decred_message() -> impl Strategy<Value = decred::Message> {
-    use decred::{AddrV2, Message, NetworkAddr};
-    let addr = prop_oneof![
-        any::<[u8; 4]>().prop_map(|ip| NetworkAddr::Ipv4(ip.into())),
-        any::<[u8; 16]>().prop_map(|ip| NetworkAddr::Ipv6(ip.into())),
-        any::<[u8; 32]>().prop_map(NetworkAddr::TorV3),
-    ];
-    let entry = (any::<i64>(), any::<u64>(), addr, any::<u16>());
-    let entry = entry.prop_map(|(time, services, addr, port)| AddrV2 {
-        time: UnixTime(time),
-        services: Services(services),
-        addr,
-        port,
-    });
-    let opaque = prop::sample::select(vec!["inv", "getdata", "headers", "tx", "block", "cfilter"]);
-    prop_oneof![
-        any::<u64>().prop_map(Message::Ping),
-        any::<u64>().prop_map(Message::Pong),
-        Just(Message::GetAddr),
-        timed_addrs().prop_map(Message::Addr),
-        // Not empty, by Decred's rule.
-        vec(entry, 1..6).prop_map(Message::AddrV2),
-        (opaque, vec(any::<u8>(), 0..200)).prop_map(|(command, payload)| Message::Opaque {
-            command: Command::from_static(command),
-            payload: Bytes::from(payload),
-        }),
-    ]
+    Union::new(decred_messages())
 }
 
-/// Commands that the decoders tell apart, and one that they do not.
+/// Commands that the decoders of either network tell apart, and one that they do not.
 pub(crate) fn command() -> impl Strategy<Value = Command> {
-    let names = [
-        "version", "ping", "pong", "reject", "getaddr", "addr", "addrv2", "inv", "zzz",
-    ];
-    prop::sample::select(names.map(Command::from_static).to_vec())
+    let names = [zcash::Zcash::NAMES, decred::Decred::NAMES].concat();
+    let commands = names.into_iter().map(Command::from_static);
+    let others = [Command::VERSION, Command::from_static("zzz")];
+    prop::sample::select(commands.chain(others).collect::<Vec<_>>())
 }
 
 /// Bytes that look like a list more often than chance allows: a count, then anything.
