@@ -1,16 +1,14 @@
 //! Straight over TCP.
 
-use std::fmt;
-use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use peerage_core::{ConnectedAddr, Detail, Endpoint, Failure, Kind, PeerText, Stage};
+use peerage_core::{ConnectedAddr, Endpoint};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Conn, Host, Target};
+use crate::{Connection, Connector, Host, ReachError, Target};
 
 /// How long an attempt is given before the next address is tried beside it, in milliseconds.
 /// RFC 8305, section 5, "Connection Attempt Delay".
@@ -18,150 +16,6 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// The most addresses of one name that are tried. Names of seeds have dozens.
 const MAX_ATTEMPTS: usize = 8;
-
-/// Turns a target into a connection.
-pub trait Connector: Send + Sync {
-    /// What it connects with.
-    type Io: Conn;
-
-    /// Connects, by `deadline` at the latest.
-    ///
-    /// # Cancellation
-    /// Dropping the future closes every socket it opened.
-    fn connect(
-        &self,
-        target: &Target,
-        deadline: Instant,
-    ) -> impl Future<Output = Result<Connection<Self::Io>, ReachError>> + Send;
-}
-
-/// A fresh connection and what is honestly known about it.
-#[derive(Debug)]
-pub struct Connection<C> {
-    /// The bytes.
-    pub io: C,
-    /// What was connected.
-    pub addr: ConnectedAddr,
-    /// How long the name took; `None` when nothing was resolved here.
-    pub resolved_in: Option<Duration>,
-    /// How long connecting took, without the name.
-    pub reached_in: Duration,
-}
-
-impl<C> Connection<C> {
-    /// The same connection inside another type, a [`crate::Tapped`] for one.
-    pub fn map<T>(self, wrap: impl FnOnce(C) -> T) -> Connection<T> {
-        Connection {
-            io: wrap(self.io),
-            addr: self.addr,
-            resolved_in: self.resolved_in,
-            reached_in: self.reached_in,
-        }
-    }
-}
-
-/// Why there is no connection.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReachError {
-    /// The name could not be resolved.
-    #[error("{} could not be resolved: {resolver}", shown(name))]
-    Unresolved {
-        /// The name.
-        name: Box<str>,
-        /// What the resolver says.
-        resolver: PeerText,
-    },
-    /// The name has no address.
-    #[error("{} has no address", shown(name))]
-    NoAddress {
-        /// The name.
-        name: Box<str>,
-    },
-    /// Every address failed.
-    #[error("{}", Attempts(attempts))]
-    Failed {
-        /// Each address with its failure.
-        attempts: Vec<(Endpoint, io::ErrorKind)>,
-    },
-    /// The deadline passed while the name was being resolved.
-    #[error("{} was not resolved in time", shown(name))]
-    ResolveTimedOut {
-        /// The name.
-        name: Box<str>,
-    },
-    /// The deadline passed while connecting.
-    #[error("no connection in time: {tried} addresses tried, {} failed", failed.len())]
-    TimedOut {
-        /// How many addresses were tried.
-        tried: usize,
-        /// Those that failed before, each with its failure.
-        failed: Vec<(Endpoint, io::ErrorKind)>,
-    },
-}
-
-/// Names come from people, tables and other peers: shown bounded and escaped.
-fn shown(name: &str) -> PeerText {
-    name.into()
-}
-
-struct Attempts<'a>(&'a [(Endpoint, io::ErrorKind)]);
-
-impl fmt::Display for Attempts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (endpoint, kind)) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}{endpoint}: {kind}")?;
-        }
-        Ok(())
-    }
-}
-
-impl Failure for ReachError {
-    fn stage(&self) -> Stage {
-        match self {
-            Self::Unresolved { .. } | Self::NoAddress { .. } | Self::ResolveTimedOut { .. } => {
-                Stage::Resolve
-            }
-            Self::Failed { .. } | Self::TimedOut { .. } => Stage::Reach,
-        }
-    }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Unresolved { .. } | Self::NoAddress { .. } | Self::ResolveTimedOut { .. } => {
-                Kind::Unresolved
-            }
-            Self::TimedOut { .. } => Kind::Timeout,
-            // A host that answers tells more than a route that is missing.
-            Self::Failed { attempts } => {
-                let has = |wanted| attempts.iter().any(|(_, kind)| *kind == wanted);
-                // Accepted, and reset before we noticed.
-                if has(io::ErrorKind::ConnectionReset) || has(io::ErrorKind::ConnectionAborted) {
-                    Kind::Closed
-                } else if has(io::ErrorKind::ConnectionRefused) {
-                    Kind::ConnectionRefused
-                } else if has(io::ErrorKind::TimedOut) {
-                    Kind::Timeout
-                } else {
-                    Kind::Unreachable
-                }
-            }
-        }
-    }
-
-    fn detail(&self) -> Detail {
-        match self {
-            Self::Unresolved { name, .. }
-            | Self::NoAddress { name }
-            | Self::ResolveTimedOut { name } => Detail::none().with("name", shown(name)),
-            Self::Failed { attempts } => Detail::none().with("tried", attempts.len()),
-            Self::TimedOut { tried, failed } => Detail::none()
-                .with("tried", *tried)
-                .with("failed", failed.len()),
-        }
-    }
-}
 
 /// Connects straight over TCP; names are resolved by the system.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,7 +1,8 @@
 //! Sockets for peerage: how a target becomes a connection, and how a handshake's bytes move.
 //!
 //! - [`Connector`] turns a [`Target`] into a [`Connection`]; [`Direct`] does so over TCP, racing
-//!   IPv6 and IPv4.
+//!   IPv6 and IPv4; [`Socks5`] does so through a proxy that also resolves the names; a [`Route`] is
+//!   either, chosen at run time.
 //! - [`Listener`] takes inbound connections.
 //! - [`greet`](fn@greet) drives any [`peerage_core::Handshake`] to its end, asynchronously;
 //!   [`blocking`] holds the same for plain threads.
@@ -17,13 +18,17 @@ mod direct;
 mod greet;
 mod link;
 mod listen;
+mod reach;
+mod socks;
 mod tap;
 mod target;
 
-pub use direct::{Connection, Connector, Direct, ReachError};
+pub use direct::Direct;
 pub use greet::{Greeted, greet, greet_until};
 pub use link::{Link, LinkError};
 pub use listen::Listener;
+pub use reach::{Connection, Connector, ProxyAnswer, ProxyProblem, ReachError};
+pub use socks::{ProxyUrlError, Route, Socks5};
 pub use tap::{Chunk, Tape, Tapped};
 pub use target::{Host, Target, TargetError};
 

@@ -1,18 +1,25 @@
 //! Messages of an established peer over its connection.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use peerage_core::{Detail, Failure, Interruption, Kind, Retry, Session, Stage};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use crate::Conn;
 
 /// The most bytes asked of the connection at once, in bytes.
 const READ_LEN: usize = 16 * 1024;
+
+/// The most bytes read at once while something waits to be written, in bytes. They pass over the
+/// stack, so that a link that never waits keeps no room for them.
+const READ_AHEAD_LEN: usize = 4 * 1024;
 
 /// The most messages set aside while a pong is awaited. A peer that sends more before it answers
 /// does not answer.
@@ -167,6 +174,13 @@ impl<S: Session, C: Conn> Link<S, C> {
 
     /// Sends a message, and before it whatever an earlier cancelled call left unsent.
     ///
+    /// While the connection takes nothing it reads ahead, for [`Link::recv`] to find: two peers that
+    /// say something long at the same moment would otherwise wait for each other for ever. It reads
+    /// one message of the longest kind at most; a caller that only ever sends is held back by a
+    /// peer that does the same.
+    ///
+    /// Waits without a limit; give it one with a timeout of your own.
+    ///
     /// # Errors
     /// When it cannot be encoded for this peer, in which case nothing was sent, or when the
     /// connection ends.
@@ -182,15 +196,42 @@ impl<S: Session, C: Conn> Link<S, C> {
 
     /// Sends what a cancelled call left unsent.
     async fn send_rest(&mut self) -> Result<(), LinkError<S::Error>> {
+        let mut hears = true;
+        poll_fn(|cx| self.poll_send_rest(cx, &mut hears)).await
+    }
+
+    /// Writes what is to be written; reads ahead as long as that has to wait. `hears` says whether
+    /// the peer still speaks.
+    fn poll_send_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        hears: &mut bool,
+    ) -> Poll<Result<(), LinkError<S::Error>>> {
         while !self.output.is_empty() {
-            match self.conn.write(&self.output).await {
-                Ok(0) => return Err(LinkError::Closed { doing: SEND }),
-                Ok(written) => self.output.advance(written),
-                Err(error) => return Err(broken(SEND, &error)),
+            match Pin::new(&mut self.conn).poll_write(cx, &self.output) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(LinkError::Closed { doing: SEND })),
+                Poll::Ready(Ok(written)) => {
+                    self.output.advance(written);
+                    continue;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(SEND, &error))),
+                Poll::Pending => {}
+            }
+            // One read may have brought something before this message was begun.
+            if !*hears || self.input.len() >= S::MAX_WIRE_LEN + READ_LEN {
+                return Poll::Pending;
+            }
+            let mut chunk = [0; READ_AHEAD_LEN];
+            let mut chunk = ReadBuf::new(&mut chunk);
+            match ready!(Pin::new(&mut self.conn).poll_read(cx, &mut chunk)) {
+                // It may listen still; `recv` will see the end again.
+                Ok(()) if chunk.filled().is_empty() => *hears = false,
+                Ok(()) => self.input.extend_from_slice(chunk.filled()),
+                Err(error) => return Poll::Ready(Err(broken(SEND, &error))),
             }
         }
-        let flushed = self.conn.flush().await;
-        flushed.map_err(|error| broken(SEND, &error))
+        let flushed = ready!(Pin::new(&mut self.conn).poll_flush(cx));
+        Poll::Ready(flushed.map_err(|error| broken(SEND, &error)))
     }
 
     /// Sends a ping and waits for its pong; answers the peer's own pings meanwhile and sets every

@@ -195,7 +195,7 @@ async fn early_messages_come_before_what_was_behind_the_handshake_and_once() {
 #[tokio::test(start_paused = true)]
 async fn an_early_message_of_any_kind_is_handed_over_as_it_came() {
     let (near, mut far) = tokio::io::duplex(8192);
-    let early = message::<Decred>("getheaders", &[7; 37]);
+    let early = message::<Decred>("tx", &[7; 37]);
     let said = [version_frame::<Decred>(9), early, verack::<Decred>()];
     far.write_all(&concat(&said)).await.unwrap();
     let greeted = greet(near, ours::<Decred>(Direction::Inbound), never()).await;
@@ -205,7 +205,7 @@ async fn an_early_message_of_any_kind_is_handed_over_as_it_came() {
     let decred::Message::Opaque { command, payload } = link.recv().await.unwrap() else {
         panic!("an opaque message was sent");
     };
-    assert_eq!((command.name(), &payload[..]), ("getheaders", &[7; 37][..]));
+    assert_eq!((command.name(), &payload[..]), ("tx", &[7; 37][..]));
 }
 
 #[tokio::test(start_paused = true)]

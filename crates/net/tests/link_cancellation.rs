@@ -27,7 +27,7 @@ fn named(command: &str, nonce: u64) -> (String, Bytes) {
 
 async fn recv_dropped_at_every_byte<D: Net>() {
     let (mut link, mut far) = linked::<D>(1024).await;
-    let said = [ping::<D>(1), message::<D>("inv", &[0; 37]), pong::<D>(2)].concat();
+    let said = [ping::<D>(1), message::<D>("tx", &[0; 37]), pong::<D>(2)].concat();
     let mut received = Vec::new();
     for byte in said {
         assert!(poll_once(link.recv()).await.is_pending(), "not yet whole");
@@ -36,7 +36,7 @@ async fn recv_dropped_at_every_byte<D: Net>() {
             received.push(message.unwrap().command().to_string());
         }
     }
-    assert_eq!(received, ["ping", "inv", "pong"]);
+    assert_eq!(received, ["ping", "tx", "pong"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +154,7 @@ async fn ping_dropped_everywhere<D: Net>() {
         }
         k
     };
-    assert!(last > 100, "{last} polls");
+    assert!(last > 64, "{last} polls");
 }
 
 #[tokio::test(start_paused = true)]

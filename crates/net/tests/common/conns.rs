@@ -116,7 +116,8 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Watched<C> {
 pub(crate) struct Stutter<C> {
     conn: C,
     step: usize,
-    ready: bool,
+    reads: bool,
+    writes: bool,
 }
 
 impl<C> Stutter<C> {
@@ -126,16 +127,22 @@ impl<C> Stutter<C> {
     }
 
     pub(crate) const fn by(conn: C, step: usize) -> Self {
-        let ready = true;
-        Self { conn, step, ready }
+        let (reads, writes) = (true, true);
+        Self {
+            conn,
+            step,
+            reads,
+            writes,
+        }
     }
 
-    fn hesitates(&mut self, cx: &Context<'_>) -> bool {
-        self.ready = !self.ready;
-        if !self.ready {
+    /// Each way hesitates by itself, so that a caller who tries both gets on with both.
+    fn hesitates(ready: &mut bool, cx: &Context<'_>) -> bool {
+        *ready = !*ready;
+        if !*ready {
             cx.waker().wake_by_ref();
         }
-        !self.ready
+        !*ready
     }
 }
 
@@ -145,7 +152,7 @@ impl<C: AsyncRead + Unpin> AsyncRead for Stutter<C> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.hesitates(cx) {
+        if Self::hesitates(&mut self.reads, cx) {
             return Poll::Pending;
         }
         let mut few = vec![0; self.step.min(buf.remaining())];
@@ -162,7 +169,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Stutter<C> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.hesitates(cx) {
+        if Self::hesitates(&mut self.writes, cx) {
             return Poll::Pending;
         }
         let few = &bytes[..bytes.len().min(self.step)];
