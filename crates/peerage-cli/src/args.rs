@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use peerage::net::Target;
 use peerage::networks::{AnyNetwork, AnyNode, NETWORKS, PeerAddress, Setup, by_name};
-use peerage::{NodeKey, Tables};
+use peerage::{NodeKey, Route, Tables};
 
 use crate::output::{Failed, misused, usage};
 
@@ -40,6 +40,7 @@ impl NodeArgs {
         &self,
         network: &dyn AnyNetwork,
         tables: &Tables,
+        route: Route,
     ) -> Result<Box<dyn AnyNode>, Failed> {
         let key = self
             .key
@@ -54,6 +55,7 @@ impl NodeArgs {
             isolated: self.isolated,
             services: self.services,
             height: self.height,
+            route,
         };
         network.node(&setup).map_err(usage)
     }

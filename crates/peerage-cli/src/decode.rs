@@ -22,12 +22,16 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     /// One message with its envelope.
-    ///
-    /// Exits with 0 if it is sound, with 1 if not; --json then gives error.kind and error.offset.
     Frame(FrameArgs),
 }
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code: 0 if the message is sound, 1 if not; --json then gives error.kind and error.offset.
+
+Example:
+  peerage decode frame -n zcash 24e9276476657261636b000000000000000000005df6e0e2"
+)]
 struct FrameArgs {
     /// The network.
     #[arg(short, long, value_name = "NETWORK")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use peerage::net::Listener;
 use peerage::networks::{AnyNode, PeerFacts};
-use peerage::{Reason, Tables};
+use peerage::{Reason, Route, Tables};
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -18,11 +18,15 @@ use crate::output::{
 };
 use crate::probe::{extend, facts_json, why};
 
-/// Greets inbound peers, a line each, and answers their pings until they leave.
-///
-/// Exits with 0 once --count peers were greeted, or at the end of --for without --count; with 1 if
-/// the time ran out before.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code: 0 once --count peers were greeted, or at the end of --for without --count; 1 if the
+time ran out before.
+
+Examples:
+  peerage listen zcash
+  peerage listen decred --chain simnet --bind 127.0.0.1:18555 --services 1 --for 10m"
+)]
 pub(crate) struct Args {
     /// The network.
     #[arg(value_name = "NETWORK")]
@@ -67,7 +71,7 @@ enum Event {
 }
 
 pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
-    let mut node = args.node.node(args.network.0, &tables)?;
+    let mut node = args.node.node(args.network.0, &tables, Route::Direct)?;
     let bind = args
         .bind
         .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], node.port())));

@@ -5,6 +5,7 @@
 
 mod args;
 mod decode;
+mod definition;
 mod demo;
 mod key;
 mod listen;
@@ -14,7 +15,7 @@ mod transcript;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tokio::signal::ctrl_c;
 
 use crate::output::{Exit, Out, complain};
@@ -48,6 +49,10 @@ enum Command {
     Decode(decode::Args),
     /// Make or show the key of a node.
     Key(key::Args),
+    /// Print the completions of a shell.
+    Completions(definition::CompletionsArgs),
+    /// Print the manual page, or write one page for each command.
+    Man(definition::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -101,6 +106,8 @@ async fn run(cli: Cli) -> Result<Exit, output::Failed> {
             Command::Listen(args) => listen::run(args, tables, &mut out).await,
             Command::Decode(args) => decode::run(&args, tables, &mut out),
             Command::Key(args) => key::run(&args, &mut out),
+            Command::Completions(args) => definition::completions(&args, Cli::command(), &mut out),
+            Command::Man(args) => definition::man(&args, Cli::command(), &mut out),
         }
     };
     tokio::select! {

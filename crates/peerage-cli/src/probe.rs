@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use peerage::net::Target;
 use peerage::networks::{AnyNode, PeerFacts};
-use peerage::{Outcome, Probe, ProbeOptions, Reason, Tables};
+use peerage::{Kind, Outcome, Probe, ProbeOptions, Reason, Route, Tables};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::args::{NetworkArg, NodeArgs, peer, span, target};
 use crate::output::{
-    Exit, Failed, Out, Tone, complain, millis, millis_json, misused, progress, reason_json,
+    Exit, Failed, Out, Tone, complain, millis, millis_json, misused, progress, reason_json, usage,
 };
 use crate::transcript;
 
@@ -21,14 +21,17 @@ const MAX_AT_ONCE: usize = 64;
 /// The most bytes of one dialogue that a transcript keeps, both ways together.
 const TAPE_LIMIT: usize = 1 << 20;
 
-/// Diagnoses peers stage by stage.
-///
-/// Exits with 0 if every peer was greeted and answered a ping, with 1 if not.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Exit code: 0 if every peer was greeted and answered a ping, 1 if not, 3 if the proxy
+cannot be used.
+
+Examples:
   peerage probe zec://mainnet.seeder.zfnd.org
   peerage probe --chain simnet dcr://127.0.0.1:18555 --transcript
-  peerage probe -n zcash --json 192.0.2.1:8233 192.0.2.2")]
+  peerage probe -n zcash --json 192.0.2.1:8233 192.0.2.2
+  peerage probe --proxy socks5h://127.0.0.1:9050 zec://mainnet.seeder.zfnd.org"
+)]
 pub(crate) struct Args {
     /// Peers as zec://host:port, dcr://host:port, or host:port with -n; the port may be left out.
     #[arg(required = true, value_name = "PEER")]
@@ -40,6 +43,17 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     node: NodeArgs,
+
+    /// Dial through this SOCKS5 proxy only, and let it resolve the names: socks5h://host:port or
+    /// socks5h://user:password@host:port. Without a user each peer gets credentials of its own, so
+    /// that Tor keeps them apart.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PEERAGE_PROXY",
+        hide_env_values = true
+    )]
+    proxy: Option<String>,
 
     /// The longest one probe may take.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
@@ -73,6 +87,7 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     let mut running = JoinSet::new();
     let mut done = 0;
     let mut greeted = 0;
+    let mut no_proxy = false;
     loop {
         while running.len() < MAX_AT_ONCE {
             let Some(order) = waiting.next() else { break };
@@ -94,6 +109,10 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
         };
         done += 1;
         greeted += usize::from(probe.verdict.is_ok());
+        no_proxy |= probe
+            .verdict
+            .as_ref()
+            .is_err_and(|reason| reason.kind == Kind::Proxy);
         if args.json {
             in_json(out, &order, &probe, args.transcript)?;
         } else {
@@ -106,14 +125,18 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
             progress(&format!("{done} of {total} probed, {greeted} greeted"));
         }
     }
-    Ok(if greeted == total {
-        Exit::Yes
-    } else {
-        Exit::No
+    Ok(match greeted == total {
+        true => Exit::Yes,
+        false if no_proxy => Exit::Environment,
+        false => Exit::No,
     })
 }
 
 fn orders(args: &Args, tables: &Tables) -> Result<Vec<Order>, Failed> {
+    let route = match &args.proxy {
+        Some(url) => Route::Socks5(peerage::networks::socks5(url).map_err(usage)?),
+        None => Route::Direct,
+    };
     let mut nodes: Vec<Arc<dyn AnyNode>> = Vec::new();
     let mut orders = Vec::with_capacity(args.peers.len());
     for text in &args.peers {
@@ -124,7 +147,7 @@ fn orders(args: &Args, tables: &Tables) -> Result<Vec<Order>, Failed> {
         let node = match known {
             Some(node) => node.clone(),
             None => {
-                let node: Arc<dyn AnyNode> = args.node.node(network, tables)?.into();
+                let node: Arc<dyn AnyNode> = args.node.node(network, tables, route.clone())?.into();
                 nodes.push(node.clone());
                 node
             }

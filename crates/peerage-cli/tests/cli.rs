@@ -412,11 +412,60 @@ fn a_folder_of_tables_replaces_the_compiled_in_ones() {
 }
 
 #[test]
+fn a_proxy_that_is_down_is_the_environments_fault_and_a_wrong_one_is_usage() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let proxy = format!("socks5h://{closed}");
+    let listener = Listener::start(&["zcash", "--chain", "testnet"]);
+    let peer = format!("zec://{}", listener.addr);
+    let probe = run(&[
+        "probe", "--json", "--chain", "testnet", "--proxy", &proxy, &peer,
+    ]);
+    assert_eq!(code(&probe), 3);
+    assert_eq!(json_lines(&probe).last().unwrap()["kind"], "proxy");
+    let wrong = run(&["probe", "--proxy", "socks5://127.0.0.1:9050", &peer]);
+    assert_eq!(code(&wrong), 2);
+    assert!(stderr(&wrong).contains("socks5h://"));
+}
+
+#[test]
+fn completions_and_manual_come_from_the_definition() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&["completions", shell]);
+        assert_eq!(code(&script), 0);
+        assert!(
+            String::from_utf8(script.stdout)
+                .unwrap()
+                .contains("transcript"),
+            "{shell}"
+        );
+    }
+    let page = String::from_utf8(run(&["man"]).stdout).unwrap();
+    assert!(page.contains(".TH peerage 1"));
+    let dir = TempDir::new("man");
+    assert_eq!(code(&run(&["man", "--out", dir.0.to_str().unwrap()])), 0);
+    let probe = std::fs::read_to_string(dir.file("peerage-probe.1")).unwrap();
+    assert!(probe.contains("transcript"));
+    assert!(std::fs::exists(dir.file("peerage-decode-frame.1")).unwrap());
+    assert_eq!(code(&run(&["man", "--out", "/nonexistent"])), 3);
+}
+
+#[test]
 fn help_goes_to_stdout_and_lists_every_command() {
     let output = run(&["--help"]);
     assert_eq!(code(&output), 0);
     let help = String::from_utf8(output.stdout).unwrap();
-    for command in ["demo", "probe", "listen", "decode", "key"] {
+    for command in [
+        "demo",
+        "probe",
+        "listen",
+        "decode",
+        "key",
+        "completions",
+        "man",
+    ] {
         assert!(help.contains(command));
     }
 }

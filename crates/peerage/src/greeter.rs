@@ -5,7 +5,8 @@ use std::time::{Duration, Instant as StdInstant};
 use peerage_core::{Blame, ConnectedAddr, Detail, Failure, Kind, PeerText, Retry, Stage};
 use peerage_net::blocking::{self, BlockingLink, BlockingTcp};
 use peerage_net::{
-    Conn, Connection, Connector, Direct, Link, LinkError, ReachError, Target, TargetError,
+    Conn, Connection, Connector, Link, LinkError, ProxyProblem, ReachError, Route, Target,
+    TargetError,
 };
 use peerage_verack::nonce::Domain;
 use peerage_verack::policy::AcceptAll;
@@ -26,6 +27,7 @@ use crate::os;
 #[derive(Clone, Debug)]
 pub struct Greeter<D: Dialect> {
     local: Local<D>,
+    route: Route,
     isolated: bool,
 }
 
@@ -158,6 +160,7 @@ impl<D: Dialect> Greeter<D> {
         let local = Local::new(found, table.protocol_version, agent.into(), keys);
         Ok(Self {
             local,
+            route: Route::Direct,
             isolated: false,
         })
     }
@@ -174,6 +177,18 @@ impl<D: Dialect> Greeter<D> {
     pub const fn isolated(mut self) -> Self {
         self.isolated = true;
         self
+    }
+
+    /// The same node, but it dials through `route` only.
+    #[must_use]
+    pub fn through(mut self, route: Route) -> Self {
+        self.route = route;
+        self
+    }
+
+    /// How it dials.
+    pub const fn route(&self) -> &Route {
+        &self.route
     }
 
     /// What the node says of itself.
@@ -214,7 +229,7 @@ impl<D: Dialect> Greeter<D> {
     pub async fn dial(&self, target: &str, limit: Duration) -> Result<Peer<D>, DialError> {
         let deadline = deadline_in(limit);
         let target = Target::parse(target, self.local.chain.port)?;
-        let connection = Direct.connect(&target, deadline).await?;
+        let connection = self.route.connect(&target, deadline).await?;
         self.greet(connection, AcceptAll, deadline)
             .await
             .map_err(DialError::Greet)
@@ -246,7 +261,9 @@ impl<D: Dialect> Greeter<D> {
 
     /// As [`Greeter::dial`], on this thread and without a runtime.
     ///
-    /// A name is resolved by the system, which may take longer than `limit`.
+    /// A name is resolved by the system, which may take longer than `limit`. A node that dials
+    /// through a proxy does so asynchronously only; this call then refuses, and never goes around
+    /// the proxy.
     ///
     /// # Errors
     /// As [`Greeter::dial`].
@@ -257,6 +274,10 @@ impl<D: Dialect> Greeter<D> {
     ) -> Result<BlockingPeer<D>, DialError> {
         let deadline = os::deadline(StdInstant::now(), limit);
         let target = Target::parse(target, self.local.chain.port)?;
+        if let Route::Socks5(socks) = &self.route {
+            let (proxy, problem) = (socks.proxy().clone(), ProxyProblem::AsynchronousOnly);
+            return Err(ReachError::Proxy { proxy, problem }.into());
+        }
         let (conn, addr) = blocking::connect(&target, deadline)?;
         self.greet_blocking(conn, addr, AcceptAll, deadline)
             .map_err(DialError::Greet)

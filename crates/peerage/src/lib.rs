@@ -19,6 +19,7 @@ pub use peerage_core::{
     Retry, Stage, UnixTime,
 };
 pub use peerage_net as net;
+pub use peerage_net::{Route, Socks5};
 pub use peerage_verack as verack;
 pub use peerage_verack::decred::{self, Decred};
 pub use peerage_verack::zcash::{self, Zcash};

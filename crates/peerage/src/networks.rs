@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use peerage_core::{Detail, Endpoint, Failure, Kind, Network, PeerText, Reason, Stage, UnixTime};
-use peerage_net::{Connection, Target};
+use peerage_net::{Connection, ProxyUrlError, Route, Socks5, Target};
 use peerage_verack::dissect::{
     Dissection, dissect, dissect_stream, meaning, services_shown, shown,
 };
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use crate::faults::{self, Act, Fault};
 use crate::greeter::{Greeter, Peer, UnknownChain};
 use crate::identity::NodeKey;
+use crate::os;
 use crate::probe::{self, Probe, ProbeOptions};
 use crate::tables::{Tables, TablesError};
 
@@ -98,6 +99,8 @@ pub struct Setup {
     pub services: u64,
     /// Our best block, if known.
     pub height: Option<u32>,
+    /// How the node dials.
+    pub route: Route,
 }
 
 impl Setup {
@@ -110,6 +113,7 @@ impl Setup {
             isolated: false,
             services: 0,
             height: None,
+            route: Route::Direct,
         }
     }
 }
@@ -204,7 +208,8 @@ pub trait AnyPeer: Send {
 /// What is known of a greeted peer, in terms that every network shares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerFacts {
-    /// What is connected, shown.
+    /// The peer itself: whom we dialled, by address or name, or where it dialled from. Never a
+    /// proxy.
     pub addr: String,
     /// Its software.
     pub agent: PeerText,
@@ -344,7 +349,7 @@ impl<D: Builtin> AnyNetwork for Family<D> {
 
     fn node(&self, setup: &Setup) -> Result<Box<dyn AnyNode>, SetupError> {
         let table = setup.tables.load(D::NETWORK, D::builtin_table)?;
-        let mut greeter = Greeter::<D>::on(&table, &setup.chain)?;
+        let mut greeter = Greeter::<D>::on(&table, &setup.chain)?.through(setup.route.clone());
         if let Some(key) = &setup.key {
             greeter = greeter.with_key(key);
         }
@@ -580,4 +585,12 @@ pub fn tables(folder: Option<PathBuf>) -> Result<Tables, TablesError> {
         || Ok(Tables::builtin()),
         |folder| Tables::from_folder(&folder),
     )
+}
+
+/// A proxy from `socks5h://[user:password@]host:port`; peers are kept apart under a fresh key.
+///
+/// # Errors
+/// When the text is not of that form.
+pub fn socks5(url: &str) -> Result<Socks5, ProxyUrlError> {
+    Socks5::parse(url, os::random())
 }

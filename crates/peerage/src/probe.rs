@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use peerage_core::{Failed, Failure, Handshake, Interruption, Reason, Stage, Step};
-use peerage_net::{Connector, Direct, Host, Link, Tape, Tapped, Target, greet};
+use peerage_core::{Exposure, Failed, Failure, Handshake, Interruption, Reason, Stage, Step};
+use peerage_net::{Connector, Host, Link, Route, Tape, Tapped, Target, greet};
 use peerage_verack::policy::AcceptAll;
 use peerage_verack::{Awaited, Dialect, Greeting};
 use tokio::time::Instant;
@@ -139,7 +139,7 @@ pub async fn probe<D: Dialect>(
     target: &Target,
     options: &ProbeOptions,
 ) -> Probe {
-    probe_by(&Direct, greeter, target, options).await
+    probe_by(greeter.route(), greeter, target, options).await
 }
 
 /// As [`probe`], by any connector.
@@ -158,22 +158,27 @@ async fn probe_by<D: Dialect>(
         tape,
     };
 
-    let literal = matches!(target.host, Host::Ip(_));
+    let resolution = Resolution::of(target, greeter.route());
     let connection = match connector.connect(target, deadline).await {
         Ok(connection) => connection,
         Err(error) => {
             let reason = error.reason();
             if reason.stage == Stage::Reach {
-                log.push(resolved(literal), None, resolve_note(literal).into());
+                log.push(resolution.outcome(), None, resolution.note().into());
             }
             return log.failed(start.elapsed(), reason, None);
         }
     };
-    match connection.resolved_in {
-        Some(took) => log.ok(took, ""),
-        None => log.push(Outcome::Skipped, None, resolve_note(true).into()),
-    }
-    log.ok(connection.reached_in, connection.addr.to_string());
+    log.push(
+        resolution.outcome(),
+        connection.resolved_in,
+        resolution.note().into(),
+    );
+    let reached = match greeter.route() {
+        Route::Direct => connection.addr.to_string(),
+        Route::Socks5(socks) => format!("through the proxy {}", socks.proxy()),
+    };
+    log.ok(connection.reached_in, reached);
 
     let tape = log.tape.clone().unwrap_or_else(|| Tape::new(0));
     let version_at = Arc::new(OnceLock::new());
@@ -200,6 +205,10 @@ async fn probe_by<D: Dialect>(
     let early = greeted.peer.early().len();
     let (info, codec) = greeted.peer.into_parts();
     let mut facts = PeerFacts::new::<D>(&info, early);
+    if info.addr.exposure() == Exposure::Proxied {
+        // The peer itself, where the connection only knows the proxy.
+        facts.addr = target.to_string();
+    }
     log.ok(
         verack_start - greet_start,
         format!(
@@ -224,16 +233,40 @@ async fn probe_by<D: Dialect>(
     }
 }
 
-const fn resolved(literal: bool) -> Outcome {
-    if literal {
-        Outcome::Skipped
-    } else {
-        Outcome::Ok
-    }
+/// Who turns the target's name into addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resolution {
+    /// Nobody: it is an address.
+    Literal,
+    /// The system.
+    System,
+    /// The proxy.
+    Proxy,
 }
 
-const fn resolve_note(literal: bool) -> &'static str {
-    if literal { "literal address" } else { "" }
+impl Resolution {
+    const fn of(target: &Target, route: &Route) -> Self {
+        match (&target.host, route) {
+            (Host::Ip(_), _) => Self::Literal,
+            (Host::Name(_), Route::Direct) => Self::System,
+            (Host::Name(_), Route::Socks5(_)) => Self::Proxy,
+        }
+    }
+
+    const fn outcome(self) -> Outcome {
+        match self {
+            Self::Literal | Self::Proxy => Outcome::Skipped,
+            Self::System => Outcome::Ok,
+        }
+    }
+
+    const fn note(self) -> &'static str {
+        match self {
+            Self::Literal => "literal address",
+            Self::System => "",
+            Self::Proxy => "left to the proxy",
+        }
+    }
 }
 
 /// A handshake that notes when the peer's version was accepted.

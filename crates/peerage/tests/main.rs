@@ -17,5 +17,7 @@ mod isolated;
 mod key;
 mod names;
 mod peers;
+mod proxy;
+mod scenarios;
 mod self_connection;
 mod tables;
