@@ -16,8 +16,8 @@ use peerage_verack::{
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::builtin::Builtin;
 use crate::identity::NodeKey;
-use crate::networks::Builtin;
 use crate::os;
 
 /// A node on one chain that greets peers.

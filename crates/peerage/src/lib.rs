@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod address;
+mod builtin;
+mod explain;
+mod facts;
 pub mod faults;
 mod greeter;
 mod identity;

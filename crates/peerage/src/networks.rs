@@ -10,16 +10,18 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-use peerage_core::{Detail, Endpoint, Failure, Kind, Network, PeerText, Reason, Stage, UnixTime};
+use peerage_core::{Detail, Endpoint, Failure, Kind, Network, PeerText, Reason, Stage};
 use peerage_net::{Connection, ProxyUrlError, Route, Socks5, Target};
-use peerage_verack::dissect::{
-    Dissection, dissect, dissect_stream, meaning, services_shown, shown,
-};
+use peerage_verack::dissect::{dissect, dissect_stream};
 use peerage_verack::policy::AcceptAll;
-use peerage_verack::{Dialect, Height, PeerInfo, ProtocolVersion, Services, Table, decred, zcash};
+use peerage_verack::{Dialect, Height, ProtocolVersion, Services, Table, decred, zcash};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+pub use crate::address::{PeerAddress, UnknownScheme};
+pub use crate::builtin::Builtin;
+pub use crate::explain::{ExplainError, Explained, ExplainedField};
+pub use crate::facts::PeerFacts;
 use crate::faults::{self, Act, Fault};
 use crate::greeter::{Greeter, Peer, UnknownChain};
 use crate::identity::NodeKey;
@@ -205,126 +207,6 @@ pub trait AnyPeer: Send {
     fn serve_pings(&mut self) -> BoxFuture<'_, Reason>;
 }
 
-/// What is known of a greeted peer, in terms that every network shares.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PeerFacts {
-    /// The peer itself: whom we dialled, by address or name, or where it dialled from. Never a
-    /// proxy.
-    pub addr: String,
-    /// Its software.
-    pub agent: PeerText,
-    /// The protocol version it claims.
-    pub protocol_version: u32,
-    /// The protocol version agreed on.
-    pub negotiated: u32,
-    /// Its service bits.
-    pub services: u64,
-    /// Their names.
-    pub services_shown: String,
-    /// The height it claims.
-    pub height: u32,
-    /// Its clock.
-    pub time: UnixTime,
-    /// Whether it wants transactions announced.
-    pub relay: bool,
-    /// Messages it sent too early that the network ignores.
-    pub dropped: u32,
-    /// Messages it sent early that are kept.
-    pub early: usize,
-    /// The last round trip measured.
-    pub rtt: Option<Duration>,
-}
-
-impl PeerFacts {
-    pub(crate) fn new<D: Dialect>(info: &PeerInfo, early: usize) -> Self {
-        let theirs = &info.theirs;
-        Self {
-            addr: info.addr.to_string(),
-            agent: theirs.user_agent.clone(),
-            protocol_version: theirs.protocol_version.0,
-            negotiated: info.negotiated.0,
-            services: theirs.services.0,
-            services_shown: services_shown::<D>(theirs.services.0),
-            height: theirs.height.0,
-            time: theirs.time,
-            relay: theirs.relay,
-            dropped: info.dropped,
-            early,
-            rtt: None,
-        }
-    }
-}
-
-/// One frame explained.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explained {
-    /// The command, where it is one.
-    pub command: Option<String>,
-    /// The whole frame's length as declared, in bytes; `None` without a sound envelope.
-    pub frame_len: Option<usize>,
-    /// Declared payload length, in bytes.
-    pub payload_len: Option<usize>,
-    /// The payload's fields; on error those before it.
-    pub fields: Vec<ExplainedField>,
-    /// Whether encoding the decoded message again gives the same bytes.
-    pub canonical: bool,
-    /// Why it is no sound message.
-    pub error: Option<ExplainError>,
-}
-
-/// One field explained.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExplainedField {
-    /// Its name, with the group it stands in: `addr_from.port`.
-    pub path: String,
-    /// Offset in the frame, in bytes.
-    pub offset: usize,
-    /// Length, in bytes.
-    pub len: usize,
-    /// Its value, shown.
-    pub value: String,
-    /// Its value as a number, where it is one.
-    pub number: Option<i128>,
-    /// What it means, where more can be said.
-    pub meaning: Option<String>,
-}
-
-/// Why a frame is no sound message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExplainError {
-    /// Stable snake-case name.
-    pub kind: &'static str,
-    /// Where it shows, in bytes from the start of the frame.
-    pub offset: usize,
-    /// In words.
-    pub message: String,
-}
-
-/// A network of the version/verack family with a compiled-in table.
-pub trait Builtin: Dialect {
-    /// The scheme of its addresses.
-    const SCHEME: &'static str;
-
-    /// The compiled-in table.
-    fn builtin_table() -> Table;
-}
-
-impl Builtin for zcash::Zcash {
-    const SCHEME: &'static str = "zec";
-
-    fn builtin_table() -> Table {
-        zcash::builtin_table()
-    }
-}
-
-impl Builtin for decred::Decred {
-    const SCHEME: &'static str = "dcr";
-
-    fn builtin_table() -> Table {
-        decred::builtin_table()
-    }
-}
-
 /// A network of the version/verack family.
 struct Family<D>(PhantomData<D>);
 
@@ -414,7 +296,7 @@ impl<D: Dialect> AnyNode for FamilyNode<D> {
     fn explain(&self, version: Option<u32>, frame: &[u8]) -> Explained {
         let chain = &self.greeter.local().chain;
         let found = dissect::<D>(chain, self.version(version), frame);
-        self.in_words(&found)
+        Explained::new::<D>(chain, &found)
     }
 
     fn explain_stream(&self, version: Option<u32>, stream: &[u8]) -> Vec<(usize, Explained)> {
@@ -422,7 +304,7 @@ impl<D: Dialect> AnyNode for FamilyNode<D> {
         let found = dissect_stream::<D>(chain, self.version(version), stream);
         found
             .iter()
-            .map(|(offset, found)| (*offset, self.in_words(found)))
+            .map(|(offset, found)| (*offset, Explained::new::<D>(chain, found)))
             .collect()
     }
 
@@ -435,51 +317,6 @@ impl<D: Dialect> FamilyNode<D> {
     fn version(&self, asked: Option<u32>) -> ProtocolVersion {
         asked.map_or(self.greeter.local().protocol_version, ProtocolVersion)
     }
-
-    fn in_words(&self, found: &Dissection) -> Explained {
-        use peerage_core::wire::FieldValue;
-        use peerage_verack::envelope::HEADER_LEN;
-
-        let chain = &self.greeter.local().chain;
-        let fields = found.fields.iter().map(|field| ExplainedField {
-            path: field.path(),
-            offset: HEADER_LEN + field.offset,
-            len: field.len,
-            value: shown(field),
-            number: match field.value {
-                FieldValue::Uint(value) => Some(value.into()),
-                FieldValue::Int(value) => Some(value.into()),
-                FieldValue::Ip(_) | FieldValue::Text(_) | FieldValue::Bytes(_) => None,
-            },
-            meaning: meaning::<D>(chain, field),
-        });
-        let header = found.header;
-        Explained {
-            command: header
-                .and_then(|header| header.command)
-                .map(|command| command.to_string()),
-            frame_len: header.map(|header| header.wire_len()),
-            payload_len: header.map(|header| header.len),
-            fields: fields.collect(),
-            canonical: found.canonical,
-            error: found.error.map(|error| ExplainError {
-                kind: error.kind(),
-                offset: error.offset(),
-                message: with_cause(&error),
-            }),
-        }
-    }
-}
-
-fn with_cause(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        message.push_str(": ");
-        message.push_str(&error.to_string());
-        cause = error.source();
-    }
-    message
 }
 
 struct FamilyPeer<D: Dialect> {
@@ -507,73 +344,6 @@ impl<D: Dialect> AnyPeer for FamilyPeer<D> {
     fn serve_pings(&mut self) -> BoxFuture<'_, Reason> {
         Box::pin(async move { self.peer.link_mut().serve_pings(drop).await.reason() })
     }
-}
-
-/// Where somebody asked to go, with the network where the text names one.
-#[derive(Clone, Debug)]
-pub struct PeerAddress {
-    /// The network, from the scheme.
-    pub network: Option<&'static str>,
-    /// The rest of the text.
-    pub target: String,
-}
-
-impl PeerAddress {
-    /// Splits `zec://host:port` into its parts; text without a scheme is a target alone.
-    ///
-    /// # Errors
-    /// When the scheme is none that we know.
-    pub fn parse(text: &str) -> Result<Self, UnknownScheme> {
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return Ok(Self {
-                network: None,
-                target: text.to_owned(),
-            });
-        };
-        let network = by_scheme(scheme).ok_or_else(|| UnknownScheme {
-            got: scheme.into(),
-            known: known_schemes(),
-        })?;
-        let target = rest.strip_suffix('/').unwrap_or(rest).to_owned();
-        Ok(Self {
-            network: Some(network.network().0),
-            target,
-        })
-    }
-}
-
-/// A scheme that belongs to no network.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{got}:// belongs to no network; there are {known}")]
-pub struct UnknownScheme {
-    /// The scheme.
-    pub got: PeerText,
-    /// Those there are.
-    pub known: String,
-}
-
-impl Failure for UnknownScheme {
-    fn stage(&self) -> Stage {
-        Stage::Input
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Usage
-    }
-
-    fn detail(&self) -> Detail {
-        Detail::none()
-            .with("got", self.got.clone())
-            .with("known", PeerText::from(&*self.known))
-    }
-}
-
-fn known_schemes() -> String {
-    let schemes: Vec<_> = NETWORKS
-        .iter()
-        .map(|n| format!("{}://", n.scheme()))
-        .collect();
-    schemes.join(", ")
 }
 
 /// The folder that replaces the compiled-in tables, or those.

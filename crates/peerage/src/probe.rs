@@ -10,8 +10,8 @@ use peerage_verack::policy::AcceptAll;
 use peerage_verack::{Awaited, Dialect, Greeting};
 use tokio::time::Instant;
 
+use crate::facts::PeerFacts;
 use crate::greeter::Greeter;
-use crate::networks::PeerFacts;
 use crate::os;
 
 /// How a probe is to be made.
