@@ -5,15 +5,13 @@ use std::io;
 
 use bytes::BytesMut;
 use peerage_core::{Failed, Handshake, Interruption, Step};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use crate::Conn;
+use crate::read::read_some;
 
 pub use peerage_core::blocking::Greeted;
-
-/// The most bytes asked of the connection at once, in bytes. One version message fits well.
-const READ_LEN: usize = 4096;
 
 /// The longest the driver waits to deliver last words to a peer that failed, in milliseconds.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(250);
@@ -71,11 +69,10 @@ pub async fn greet_until<H: Handshake, C: Conn>(
         // After speaking, the machine is asked once more before anything is waited for.
         if !spoke {
             let until = wake_at.map_or(deadline, |at: Instant| at.min(deadline));
-            input.reserve(READ_LEN);
             let read = tokio::select! {
                 biased;
                 () = &mut cancelled => Err(Interruption::Cancelled),
-                read = bounded(deadline, until, conn.read_buf(&mut input)) => read,
+                read = bounded(deadline, until, read_some(&mut conn, &mut input)) => read,
             };
             match read {
                 Ok(Some(0)) => {

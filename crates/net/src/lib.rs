@@ -19,6 +19,7 @@ mod greet;
 mod link;
 mod listen;
 mod reach;
+mod read;
 mod socks;
 mod tap;
 mod target;

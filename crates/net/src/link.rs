@@ -9,17 +9,10 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use peerage_core::{Detail, Failure, Interruption, Kind, Retry, Session, Stage};
-use tokio::io::{AsyncReadExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use crate::Conn;
-
-/// The most bytes asked of the connection at once, in bytes.
-const READ_LEN: usize = 16 * 1024;
-
-/// The most bytes read at once while something waits to be written, in bytes. They pass over the
-/// stack, so that a link that never waits keeps no room for them.
-const READ_AHEAD_LEN: usize = 4 * 1024;
+use crate::read::{LONG_READ_LEN, poll_short_read, read_some};
 
 /// The most messages set aside while a pong is awaited. A peer that sends more before it answers
 /// does not answer.
@@ -163,8 +156,7 @@ impl<S: Session, C: Conn> Link<S, C> {
             if let Some(message) = self.session.decode(&mut self.input)? {
                 return Ok(message);
             }
-            self.input.reserve(READ_LEN);
-            match self.conn.read_buf(&mut self.input).await {
+            match read_some(&mut self.conn, &mut self.input).await {
                 Ok(0) => return Err(LinkError::Closed { doing }),
                 Ok(_) => {}
                 Err(error) => return Err(broken(doing, &error)),
@@ -218,18 +210,18 @@ impl<S: Session, C: Conn> Link<S, C> {
                 Poll::Pending => {}
             }
             // One read may have brought something before this message was begun.
-            if !*hears || self.input.len() >= S::MAX_WIRE_LEN + READ_LEN {
+            if !*hears || self.input.len() >= S::MAX_WIRE_LEN + LONG_READ_LEN {
                 return Poll::Pending;
             }
-            let mut chunk = [0; READ_AHEAD_LEN];
-            let mut chunk = ReadBuf::new(&mut chunk);
-            match ready!(Pin::new(&mut self.conn).poll_read(cx, &mut chunk)) {
+            match ready!(poll_short_read(&mut self.conn, cx, &mut self.input)) {
                 // It may listen still; `recv` will see the end again.
-                Ok(()) if chunk.filled().is_empty() => *hears = false,
-                Ok(()) => self.input.extend_from_slice(chunk.filled()),
+                Ok(0) => *hears = false,
+                Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(broken(SEND, &error))),
             }
         }
+        // An idle link keeps no room for what it sent.
+        self.output = BytesMut::new();
         let flushed = ready!(Pin::new(&mut self.conn).poll_flush(cx));
         Poll::Ready(flushed.map_err(|error| broken(SEND, &error)))
     }
