@@ -2,11 +2,12 @@
 
 use std::future::{Future, pending};
 use std::io;
+use std::pin::{Pin, pin};
 
 use bytes::BytesMut;
 use peerage_core::{Failed, Handshake, Interruption, Step};
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Duration, Instant, timeout, timeout_at};
+use tokio::time::{Duration, Instant, Sleep, sleep_until, timeout};
 
 use crate::Conn;
 use crate::read::read_some;
@@ -47,7 +48,9 @@ pub async fn greet_until<H: Handshake, C: Conn>(
     cancelled: impl Future<Output = ()>,
 ) -> Result<Greeted<H::Peer, C>, H::Error> {
     let mut input = BytesMut::new();
-    let mut cancelled = std::pin::pin!(cancelled);
+    let mut cancelled = pin!(cancelled);
+    // One timer for the whole dialogue: setting one up is dearer than asking it again.
+    let mut timer = pin!(sleep_until(deadline));
     let mut wake_at = None;
     loop {
         let mut spoke = false;
@@ -60,7 +63,7 @@ pub async fn greet_until<H: Handshake, C: Conn>(
             let sent = tokio::select! {
                 biased;
                 () = &mut cancelled => Err(Interruption::Cancelled),
-                sent = bounded(deadline, deadline, said) => sent,
+                sent = bounded(timer.as_mut(), deadline, deadline, said) => sent,
             };
             if let Err(cause) = sent {
                 return Err(part(conn, handshake.interrupt(cause)).await);
@@ -72,7 +75,7 @@ pub async fn greet_until<H: Handshake, C: Conn>(
             let read = tokio::select! {
                 biased;
                 () = &mut cancelled => Err(Interruption::Cancelled),
-                read = bounded(deadline, until, read_some(&mut conn, &mut input)) => read,
+                read = bounded(timer.as_mut(), deadline, until, read_some(&mut conn, &mut input)) => read,
             };
             match read {
                 Ok(Some(0)) => {
@@ -102,6 +105,7 @@ pub async fn greet_until<H: Handshake, C: Conn>(
 
 /// One operation that ends by `until`, no later than `deadline`; `None` when `until` came first.
 async fn bounded<T>(
+    mut timer: Pin<&mut Sleep>,
     deadline: Instant,
     until: Instant,
     operation: impl Future<Output = io::Result<T>>,
@@ -110,11 +114,16 @@ async fn bounded<T>(
     if Instant::now() >= deadline {
         return Err(Interruption::DeadlinePassed);
     }
-    match timeout_at(until, operation).await {
-        Ok(Ok(value)) => Ok(Some(value)),
-        Ok(Err(error)) => Err(Interruption::from_io(&error)),
-        Err(_) if until < deadline => Ok(None),
-        Err(_) => Err(Interruption::DeadlinePassed),
+    if timer.deadline() != until {
+        timer.as_mut().reset(until);
+    }
+    tokio::select! {
+        biased;
+        result = operation => match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(Interruption::from_io(&error)),
+        },
+        () = timer => if until < deadline { Ok(None) } else { Err(Interruption::DeadlinePassed) },
     }
 }
 
