@@ -1,0 +1,471 @@
+#!/usr/bin/env python3
+"""Runs the measuring programs in pairs, A B A B, and writes docs/performance.md. See README.md."""
+
+import argparse
+import datetime
+import json
+import math
+import os
+import queue
+import re
+import statistics
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+DOCS = HERE.parent / "docs" / "performance.md"
+RAW = HERE / ".cache" / "results.jsonl"
+OURS = str(HERE / ".cache/target/release/bench-ours")
+ZEBRA = str(HERE / ".cache/target/release/bench-zebra")
+DCRD = str(HERE / ".cache/bin/bench-dcrd")
+
+LIMIT = 150  # seconds a program may take; each also ends by itself within 120
+LEAST_PAIRS = 15
+IDLE = 2000  # connections held at once
+
+# ---- running ----------------------------------------------------------------------------------
+
+
+class Child:
+    """A program under way. It is ended by its process id, whatever happens."""
+
+    def __init__(self, words):
+        self.words = [str(word) for word in words]
+        self.process = subprocess.Popen(
+            self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.lines = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.put(json.loads(line))
+        self.lines.put(None)
+
+    def line(self):
+        """Its next line of JSON."""
+        try:
+            line = self.lines.get(timeout=LIMIT)
+        except queue.Empty:
+            line = None
+        if line is None:
+            self.process.kill()
+            said = self.process.stderr.read().strip()
+            raise SystemExit(f"bench: {' '.join(self.words)} gave no result: {said}")
+        return line
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        try:
+            # What it still does after its result is of no interest, unless it should have ended.
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+def alone(*words):
+    """A program that needs nobody else."""
+    with Child(words) as child:
+        return child.line()
+
+
+def client_and_server(server, client):
+    """Two processes; their processor times are added."""
+    with Child(server) as serving:
+        addr = serving.line()["listening"]
+        dialled = alone(*client, addr)
+        served = serving.line()
+    return dialled | {"cpu_s": dialled["cpu_s"] + served["cpu_s"]}
+
+
+def held(holder, network):
+    """A program that holds connections, which bare sockets of another process open."""
+    with Child(holder) as holding:
+        addr = holding.line()["listening"]
+        with Child([OURS, "hold", network, "--count", IDLE, addr]):
+            return holding.line()
+
+
+# ---- what is compared -------------------------------------------------------------------------
+
+
+def cpu_per_one(run):
+    return run["cpu_s"] / run["count"] * 1e6
+
+
+def rss_per_one(run):
+    return run["rss"] / run["count"] / 1000
+
+
+def bytes_read(run):
+    return run["bytes"]
+
+
+@dataclass
+class Comparison:
+    """Two programs that do the same, and how far apart they may be."""
+
+    name: str
+    what: str
+    peer: str
+    run_peer: object
+    run_ours: object
+    figure: object = cpu_per_one
+    unit: str = "µs"
+    ratio_target: float = None
+    ratio_words: str = ""
+    figure_target: float = None
+    repeat: int = 1  # short runs are noisier and are repeated more often
+    peers: list = field(default_factory=list)
+    ours: list = field(default_factory=list)
+
+    def ratios(self):
+        return [self.figure(b) / self.figure(a) for a, b in zip(self.peers, self.ours)]
+
+
+def comparisons(quick):
+    def many(count):
+        return max(count // 10, 200) if quick else count
+
+    all_of_them = []
+    for at_once, how in ((1, "one at a time"), (64, "64 at once")):
+        amount = ["--count", many(20000), "--at-once", at_once]
+        all_of_them.append(
+            Comparison(
+                name=f"zcash-memory-{at_once}",
+                what=f"Zcash handshake, both ends, in memory, {how}",
+                peer="zebra-network",
+                run_peer=lambda amount=amount: alone(ZEBRA, "duplex", *amount),
+                run_ours=lambda amount=amount: alone(OURS, "duplex", "zcash", *amount),
+                ratio_target=0.5,
+                ratio_words="at most half",
+                repeat=2,
+            )
+        )
+    for at_once, how in ((1, "one at a time"), (64, "64 at once")):
+        amount = ["--count", many(4000), "--at-once", at_once]
+        ours = lambda amount=amount: alone(OURS, "accept", "zcash", *amount)
+        all_of_them.append(
+            Comparison(
+                name=f"zcash-floor-{at_once}",
+                what=f"bare sockets dial our acceptor, TCP, {how}",
+                peer="bare sockets",
+                run_peer=lambda amount=amount: alone(OURS, "raw", "zcash", *amount),
+                run_ours=ours,
+                ratio_target=1.15,
+                ratio_words="at most 1.15 times",
+                repeat=3,
+            )
+        )
+        all_of_them.append(
+            Comparison(
+                name=f"zcash-acceptor-{at_once}",
+                what=f"bare sockets dial the acceptor, TCP, {how}",
+                peer="zebra-network",
+                run_peer=lambda amount=amount: alone(ZEBRA, "accept", *amount),
+                run_ours=ours,
+            )
+        )
+    for at_once, how in ((1, "one at a time"), (64, "64 at once")):
+        count = many(4000)
+        amount, go_amount = ["--count", count], ["-count", count]
+        together, go_together = ["--at-once", at_once], ["-at-once", at_once]
+        all_of_them.append(
+            Comparison(
+                name=f"decred-tcp-{at_once}",
+                what=f"Decred handshake, both ends, TCP, {how}",
+                peer="dcrd peer",
+                run_peer=lambda amount=go_amount, together=go_together: client_and_server(
+                    [DCRD, "serve", *amount], [DCRD, "dial", *amount, *together]
+                ),
+                run_ours=lambda amount=amount, together=together: client_and_server(
+                    [OURS, "serve", "decred", *amount], [OURS, "dial", "decred", *amount, *together]
+                ),
+                ratio_target=1 / 3 if at_once == 64 else None,
+                ratio_words="at most a third" if at_once == 64 else "",
+            )
+        )
+    amount = ["--count", IDLE]
+    zebra = lambda: held([ZEBRA, "idle", *amount], "zcash")
+    dcrd = lambda: held([DCRD, "idle", "-count", IDLE], "decred")
+    for name, network, peer, run_peer, form, words, target in (
+        ("idle-zcash", "zcash", "zebra-network", zebra, "task", "one task each", 12),
+        ("idle-decred", "decred", "dcrd peer", dcrd, "task", "one task each", 12),
+        ("idle-value", "zcash", "zebra-network", zebra, "value", "as a bare value", None),
+    ):
+        all_of_them.append(
+            Comparison(
+                name=name,
+                what=f"idle greeted {network.capitalize()} connection, resident, ours {words}",
+                peer=peer,
+                run_peer=run_peer,
+                run_ours=lambda network=network, form=form: held(
+                    [OURS, "idle", network, *amount, "--as", form], network
+                ),
+                figure=rss_per_one,
+                unit="kB",
+                figure_target=target,
+            )
+        )
+    all_of_them.append(
+        Comparison(
+            name="junk",
+            what="pings in place of a version: bytes read until refused",
+            peer="zebra-network",
+            run_peer=lambda: alone(ZEBRA, "junk"),
+            run_ours=lambda: alone(OURS, "junk", "zcash", "--kind", "ping"),
+            figure=bytes_read,
+            unit="B",
+            figure_target=4096,
+        )
+    )
+    return all_of_them
+
+
+JUNK = (
+    ("zcash", "ping", "pings of 32 bytes"),
+    ("zcash", "long", "unknown messages of 1,024 bytes"),
+    ("zcash", "noise", "bytes that are no message"),
+    ("decred", "ping", "pings of 32 bytes"),
+)
+
+# ---- figures ----------------------------------------------------------------------------------
+
+
+def interval(values):
+    """The 95 % interval of a median by order statistics: no shape of distribution is assumed.
+
+    Returns None when there are too few values for one.
+    """
+    values = sorted(values)
+    n = len(values)
+    below = 0.0
+    rank = 0
+    while rank < n // 2:
+        below += math.comb(n, rank) / 2**n
+        if 2 * below > 0.05:
+            break
+        rank += 1
+    return (values[rank - 1], values[n - rank]) if rank else None
+
+
+def number(value):
+    """Three digits that matter, thousands set apart."""
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}"
+
+
+def with_interval(values, show):
+    found = interval(values)
+    if found is None:
+        return f"{show(statistics.median(values))} (of {show(min(values))} to {show(max(values))})"
+    return f"{show(statistics.median(values))} ({show(found[0])} to {show(found[1])})"
+
+
+def verdict(values, target):
+    """Met when the median is within the target; clearly so when its whole interval is."""
+    median = statistics.median(values)
+    low, high = interval(values) or (min(values), max(values))
+    if median <= target:
+        return "met" if high <= target else "met, but the interval reaches beyond"
+    return "**missed**" if low > target else "**missed**, but the interval reaches the target"
+
+
+def row(one):
+    ratios = one.ratios()
+    shown = lambda value: f"{number(value)} {one.unit}"
+    peer = statistics.median(map(one.figure, one.peers))
+    ours = [one.figure(run) for run in one.ours]
+    target = met = ""
+    ours_shown = shown(statistics.median(ours))
+    if one.ratio_target is not None:
+        target, met = one.ratio_words, verdict(ratios, one.ratio_target)
+    elif one.figure_target is not None:
+        target, met = f"at most {shown(one.figure_target)}", verdict(ours, one.figure_target)
+        if min(ours) < max(ours):
+            ours_shown = with_interval(ours, shown)
+    return [
+        one.what,
+        f"{one.peer}: {shown(peer)}",
+        ours_shown,
+        with_interval(ratios, number),
+        target or "–",
+        met or "–",
+    ]
+
+
+def table(head, rows):
+    lines = [f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows]]
+    return "\n".join(lines) + "\n"
+
+
+def rates(done):
+    """Handshakes a second: what a user sees, and what other work on the machine moves most."""
+    rows = []
+    for one in done:
+        if one.figure is cpu_per_one:
+            rate = lambda runs: number(statistics.median(run["count"] / run["wall_s"] for run in runs))
+            rows.append([one.what, f"{one.peer}: {rate(one.peers)}", rate(one.ours), str(len(one.ours))])
+    return rows
+
+
+def junk_rows():
+    rows = []
+    for network, kind, words in JUNK:
+        run = alone(OURS, "junk", network, "--kind", kind)
+        size = {"ping": 32, "long": 1024, "noise": 0}[kind]
+        taken = run["count"] * size
+        met = "met" if run["count"] <= 8 and taken <= 4096 else "**missed**"
+        rows.append([network.capitalize(), words, str(run["count"]), f"{taken:,}", f"{run['bytes']:,}", met])
+    return rows
+
+
+# ---- the page ---------------------------------------------------------------------------------
+
+
+def first(pattern, text, otherwise="unknown"):
+    found = re.search(pattern, text, re.MULTILINE)
+    return found.group(1).strip() if found else otherwise
+
+
+def output(*words):
+    return subprocess.run(words, capture_output=True, text=True, check=False, cwd=HERE / "dcrd").stdout
+
+
+def machine(loads):
+    cpu = first(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text())
+    memory = int(first(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text(), "0")) / 2**20
+    system = first(r'^PRETTY_NAME="?([^"\n]*)', Path("/etc/os-release").read_text())
+    kernel = ".".join(os.uname().release.split("-")[0].split(".")[:2])
+    go = first(r"go version go(\S+)", output("go", "version"))
+    rust = first(r"rustc (\S+)", output("rustc", "-V"))
+    virtual = "hypervisor" in Path("/proc/cpuinfo").read_text()
+    return (
+        f"{os.cpu_count()} cores of an {cpu}{', virtual' if virtual else ''}, {memory:.0f} GiB of memory;\n"
+        f"{system}, Linux {kernel}; rustc {rust}, go {go}. The cores are shared with other work: the load\n"
+        f"average went from {loads[0]:.1f} to {loads[1]:.1f} during the run."
+    )
+
+
+PAGE = """\
+# Performance
+
+<!-- Written by bench/run. Do not edit: run it again. -->
+
+Measured on {date} beside the published peers, with `bench/run`.
+
+{main}
+Figures are medians. A ratio is ours to theirs, the median of the ratios of the pairs, with the 95 %
+interval of that median in brackets; below 1 ours takes less. µs are processor time, user and system,
+of one handshake, all processes together. kB are 1,000 bytes.
+
+## Junk in place of a version
+
+Until it is refused, a stranger may send 8 messages and 4 KiB on Zcash, and nothing on Decred.
+
+{junk}
+Bytes reach us 4 KiB at a time, so more of them than are taken in may have been read from the socket.
+
+## Rate
+
+Handshakes a second by the clock, for orientation only: other work on the machine moves these most.
+
+{rates}
+## Machine
+
+{machine}
+
+## Method
+
+- Peers: zebra-network 15.0.0 through `connect_isolated`, its public way to greet over any
+  connection, which makes its configuration anew for each; dcrd's `peer/v3` 3.2.0, the newest tagged
+  peer package, which speaks version 11, so on Decred ours was told to speak 11 too. Ours through
+  `Greeter`, direct connections, keyed nonces.
+- All Rust programs are built by the same compiler in Cargo's default release profile and run on a
+  tokio runtime of two workers; Go takes two threads by itself. All say a user agent of similar
+  length.
+- Runs alternate: theirs, ours, theirs, ours. A pair is one of each. In-process runs begin with a
+  tenth of the handshakes unmeasured. Processor time is read a tenth of a second after the last
+  handshake, so that work left behind counts.
+- In memory: both ends in one task over a pipe of 4 KiB, dropped when both are greeted.
+- Bare sockets: tokio's, sending canned frames and looking at nothing but frame lengths and command
+  names. Both ends share one process. The one that dials leaves after its verack, the acceptor drops the
+  connection when it is greeted. `bare sockets` against themselves are the floor: what the sockets
+  cost without a protocol.
+- Decred over TCP: client and server are two processes, because dcrd remembers the nonces it sent
+  for a whole process. The client leaves first; the server serves each peer until it has left.
+- Idle: one process accepts {idle:,} connections that bare sockets of another process open and greet.
+  The figure is the growth of its resident memory from before the first connection to one second
+  after the last handshake, divided by {idle:,}. Ours answers pings meanwhile, in one task for each
+  connection; as a bare value it lies in a list. Memory inside the kernel is not in it.
+- Intervals are those of order statistics: nothing is assumed about how the figures are distributed.
+  A target counts as met when the median is within it; where the interval reaches beyond, the table
+  says so.
+
+## To repeat
+
+```text
+bench/run            # about a quarter of an hour after building; writes this page
+bench/run --quick    # a minute; prints the tables only
+```
+
+It needs bash, Python 3, Go, Rust and a C compiler. Everything stays on the loopback interface.
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pairs", type=int, default=LEAST_PAIRS)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", action="append", default=[])
+    args = parser.parse_args()
+    if not args.quick and args.pairs < LEAST_PAIRS:
+        parser.error(f"at least {LEAST_PAIRS} pairs make a result")
+
+    chosen = [one for one in comparisons(args.quick) if not args.only or any(w in one.name for w in args.only)]
+    if not chosen:
+        parser.error("no comparison has such a name")
+    loads = [os.getloadavg()[0], 0]
+    with RAW.open("w") as raw:
+        for one in chosen:
+            pairs = args.pairs * (1 if args.quick else one.repeat)
+            print(f"bench: {one.name}, {pairs} pairs", file=sys.stderr, flush=True)
+            for _ in range(pairs):
+                for runs, run in ((one.peers, one.run_peer), (one.ours, one.run_ours)):
+                    runs.append(run())
+                raw.write(json.dumps({"comparison": one.name, "peer": one.peers[-1], "ours": one.ours[-1]}) + "\n")
+                raw.flush()
+    loads[1] = os.getloadavg()[0]
+
+    head = ["what", "peer", "ours", "ratio", "target", "met?"]
+    main_table = table(head, [row(one) for one in chosen])
+    rate_table = table(["what", "peer", "ours", "pairs"], rates(chosen))
+    if args.quick or args.only:
+        print(main_table, rate_table, sep="\n")
+        return
+    junk_head = ["network", "junk", "messages taken in", "their bytes", "bytes read from the socket", "met?"]
+    page = PAGE.format(
+        date=datetime.date.today().strftime("%-d %B %Y"),
+        main=main_table,
+        junk=table(junk_head, junk_rows()),
+        rates=rate_table,
+        machine=machine(loads),
+        idle=IDLE,
+    )
+    DOCS.write_text(page)
+    print(main_table)
+
+
+if __name__ == "__main__":
+    main()
