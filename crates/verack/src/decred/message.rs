@@ -6,9 +6,10 @@ use bytes::Bytes;
 use peerage_core::wire::{Problem, ReadError, Reader, Writer};
 
 use super::body::{
-    AddrV2, CFHeaders, CFTypes, CFilter, CFilterV2, FeeFilter, GetCFHeaders, GetCFilter,
-    GetCFilterV2, GetCFsV2, GetInitState, Header, InitState, Inventory, MAX_ADDRV2_PAYLOAD,
-    MiningState,
+    AddrV2, FeeFilter, GetInitState, Header, InitState, Inventory, MAX_ADDRV2_PAYLOAD, MiningState,
+};
+use super::filters::{
+    CFHeaders, CFTypes, CFilter, CFilterV2, GetCFHeaders, GetCFilter, GetCFilterV2, GetCFsV2,
 };
 use crate::command::Command;
 use crate::dialect;

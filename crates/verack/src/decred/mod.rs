@@ -5,6 +5,7 @@
 
 pub mod blake256;
 mod body;
+mod filters;
 mod message;
 
 use std::time::Duration;
@@ -20,9 +21,11 @@ use crate::table::Table;
 use crate::version::{Height, NetAddr, Nonce, ProtocolVersion, Services, Version};
 
 pub use body::{
-    AddrV2, CFHeaders, CFTypes, CFilter, CFilterV2, FeeFilter, GetCFHeaders, GetCFilter,
-    GetCFilterV2, GetCFsV2, GetInitState, Header, InitState, Inventory, InventoryKind, MiningState,
+    AddrV2, FeeFilter, GetInitState, Header, InitState, Inventory, InventoryKind, MiningState,
     NetworkAddr,
+};
+pub use filters::{
+    CFHeaders, CFTypes, CFilter, CFilterV2, GetCFHeaders, GetCFilter, GetCFilterV2, GetCFsV2,
 };
 pub use message::Message;
 
