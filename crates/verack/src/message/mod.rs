@@ -3,7 +3,7 @@
 //! A network's messages are one table: command, variant, longest payload, and the protocol versions
 //! that have it. The `messages!` macro turns the table into the enum and its codec, so that a size
 //! or a version gate stands in one place only. What a payload looks like is its type's business
-//! ([`Payload`]).
+//! (`Payload`).
 
 mod addr;
 mod chain;
