@@ -3,7 +3,7 @@
 use peerage_core::Direction;
 use peerage_verack::decred::Decred;
 use peerage_verack::dissect::{
-    Dissection, dissect, dissect_stream, meaning, services_shown, shown,
+    DissectError, Dissection, dissect, dissect_stream, meaning, services_shown, shown,
 };
 use peerage_verack::zcash::Zcash;
 use peerage_verack::{Height, ProtocolVersion};
@@ -52,6 +52,13 @@ fn an_unsound_frame_says_what_is_wrong_and_where() {
         assert_eq!((error.kind(), error.offset()), (kind, offset), "{error}");
         assert!(!found.canonical || kind == "trailing_bytes", "{kind}");
     }
+}
+
+#[test]
+fn bytes_after_a_frame_are_counted() {
+    let two = [&verack::<Zcash>()[..], b"xyz"].concat();
+    let error = take_apart::<Zcash>(&two).error.unwrap();
+    assert_eq!(error, DissectError::Trailing { at: 24, extra: 3 });
 }
 
 /// What was read before the fault is shown all the same.

@@ -216,6 +216,18 @@ fn what_would_not_fit_the_window_is_refused_by_its_header() {
     }
 }
 
+/// The version is signed on Decred: half its values are below zero, and only those.
+#[test]
+fn the_highest_positive_version_is_greeted_and_the_next_is_negative() {
+    for direction in BOTH {
+        let highest = decred_early(direction, i32::MAX, &[]);
+        assert_eq!(highest.peer().info().negotiated.0, 12);
+        let next = decred_early(direction, i32::MIN, &[]);
+        let got = i32::MIN;
+        assert_eq!(*next.error(), HandshakeError::NegativeVersion { got });
+    }
+}
+
 #[test]
 fn nothing_but_a_version_may_come_first_on_decred() {
     for direction in BOTH {

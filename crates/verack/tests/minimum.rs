@@ -2,7 +2,7 @@
 
 use peerage_verack::decred::Decred;
 use peerage_verack::zcash::Zcash;
-use peerage_verack::{Dialect, HandshakeError, Height, Local, ProtocolVersion};
+use peerage_verack::{Dialect, HandshakeError, Height, Local, ProtocolVersion, Tip};
 
 use crate::common::{BOTH, Dialogue, Net, chain, direct, node, node_on, verack, version};
 
@@ -82,6 +82,19 @@ fn the_reject_names_the_minimum_of_this_moment() {
     let words = b"Version must be 170160 or greater";
     assert!(crate::common::contains(dialogue.last_words(), words));
     assert_eq!(dialogue.verdict(), "version obsolete");
+}
+
+#[test]
+fn an_unknown_tip_is_not_the_same_as_the_first_block() {
+    let tip = Tip::default();
+    assert_eq!(tip.height(), None);
+    for height in [Some(0), Some(1), Some(u32::MAX), None] {
+        let height = height.map(Height);
+        tip.set(height);
+        assert_eq!(tip.height(), height);
+        assert_eq!(tip.clone().height(), height, "clones share one value");
+        assert_eq!(Tip::new(height).height(), height);
+    }
 }
 
 #[test]

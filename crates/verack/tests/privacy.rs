@@ -123,6 +123,18 @@ fn our_version_has_the_fields_of_the_table_on_every_kind_of_connection() {
     the_table_holds::<Decred>(false, false);
 }
 
+/// Whoever says nothing of itself says the same as an isolated node, but for what only a direct
+/// connection tells.
+#[test]
+fn a_fresh_node_claims_nothing() {
+    let local = node::<Zcash>(1);
+    let said = local.version_for(&attempt(direct(Direction::Outbound)));
+    assert_eq!(said.services, Services::NONE);
+    assert_eq!(said.addr_from.services, Services::NONE);
+    assert!(said.addr_from.ip.to_ipv4_mapped().unwrap().is_unspecified());
+    assert_eq!((said.height, said.relay), (Height(0), false));
+}
+
 /// Bytes that would give us away, each with a name for the message.
 fn fingerprints() -> Vec<(&'static str, Vec<u8>)> {
     vec![

@@ -330,6 +330,45 @@ fn what_a_peer_would_refuse_is_not_sent() {
     refused_to_send::<Zcash>(&opaque("nobodyknows", b""), 170_190);
 }
 
+/// `addr` is gone from version 12 on and `addrv2` not there before: that is no question of length.
+#[test]
+fn a_message_that_the_version_lacks_is_refused_as_such() {
+    let command = Command::from_static("addr");
+    let (_, mut codec) = session::<Decred>(12);
+    let message = decred::Message::Addr(vec![]);
+    let error = codec.encode(&message, &mut BytesMut::new()).unwrap_err();
+    let version = ProtocolVersion(12);
+    assert_eq!(error, SessionError::NotInVersion { command, version });
+    let (_, mut codec) = session::<Zcash>(170_190);
+    let message = zcash::Message::Opaque {
+        command: Command::from_static("filteradd"),
+        payload: Bytes::from_static(&[0; 524]),
+    };
+    let error = codec.encode(&message, &mut BytesMut::new()).unwrap_err();
+    assert!(matches!(error, SessionError::TooLong { .. }), "{error:?}");
+}
+
+/// A nameless message is skipped, and held to the longest that any message may be.
+#[test]
+fn a_session_of_zcash_skips_nameless_messages_up_to_the_longest_payload() {
+    let nameless = crate::common::nameless::<Zcash>(&[]);
+    let declared = |len: u32| {
+        let mut bytes = nameless.to_vec();
+        bytes[16..20].copy_from_slice(&len.to_le_bytes());
+        let (_, mut codec) = session::<Zcash>(170_190);
+        codec.decode(&mut BytesMut::from(&bytes[..]))
+    };
+    assert_eq!(declared(2_097_152), Ok(None), "it waits for the rest");
+    assert!(declared(2_097_153).is_err());
+    let (_, mut codec) = session::<Zcash>(170_190);
+    let ping = crate::common::message::<Zcash>("ping", &[0; 8]);
+    let mut input = BytesMut::from(&[&nameless[..], &nameless[..], &ping[..]].concat()[..]);
+    assert_eq!(codec.decode(&mut input), Ok(Some(zcash::Message::Ping(0))));
+    let (_, mut codec) = session::<Decred>(12);
+    let mut input = BytesMut::from(&crate::common::nameless::<Decred>(&[])[..]);
+    assert!(codec.decode(&mut input).is_err(), "Decred skips nothing");
+}
+
 #[test]
 fn a_handshake_message_cannot_be_smuggled_into_a_session() {
     for command in [Command::VERSION, Command::VERACK] {
