@@ -35,8 +35,9 @@ async fn connected(
     listener: &Listener,
     target: &Target,
 ) -> (Connection<TcpStream>, Connection<TcpStream>) {
-    let (dialled, accepted) = tokio::join!(Direct.connect(target, never()), listener.accept());
-    (dialled.unwrap(), accepted.unwrap())
+    // One after the other: the system holds the connection until it is accepted.
+    let dialled = Direct.connect(target, never()).await.unwrap();
+    (dialled, listener.accept().await.unwrap())
 }
 
 #[tokio::test]
