@@ -351,6 +351,11 @@ fn a_failure_without_last_words_writes_nothing() {
     let error = run::<Zcash>(Direction::Inbound, &world, conn).unwrap_err();
     assert_eq!(error.kind(), Kind::NotThisProtocol);
     assert!(world.written.borrow().is_empty());
+    assert_eq!(
+        world.bounds.borrow().len(),
+        1,
+        "after the read, nothing is called"
+    );
 }
 
 /// They are a courtesy: a peer that does not take them changes neither the error nor, by much, the
