@@ -72,7 +72,7 @@ pub fn greet<H: Handshake, C: BlockingConn>(
         // After speaking, the machine is asked once more before anything is waited for.
         if !spoke {
             let until = wake_at.map_or(deadline, |at: Instant| at.min(deadline));
-            match bounded(&mut conn, until, &clock, |conn| read_some(conn, &mut input)) {
+            match call_by(&mut conn, until, &clock, |conn| read_some(conn, &mut input)) {
                 Ok(()) => {}
                 // The machine's own wakeup, not the caller's deadline.
                 Err(Interruption::DeadlinePassed) if clock() < deadline => {}
@@ -96,9 +96,12 @@ pub fn greet<H: Handshake, C: BlockingConn>(
     }
 }
 
-/// One blocking call that ends by `until`. A signal is no end: the call is then made again, with
-/// what time is left.
-fn bounded<C: BlockingConn, T>(
+/// One blocking call that ends by `until`, by `clock`. It is made again, with what time is left,
+/// after a signal and after a timer that fired a little early.
+///
+/// # Errors
+/// What ended it: the time, a cancellation, or the connection.
+pub fn call_by<C: BlockingConn, T>(
     conn: &mut C,
     until: Instant,
     clock: impl Fn() -> Instant,
@@ -113,12 +116,15 @@ fn bounded<C: BlockingConn, T>(
             return Err(Interruption::DeadlinePassed);
         }
         let result = conn.bound_next_call(left).and_then(|()| call(conn));
-        match result {
+        let cause = match result {
             // A cancelled connection may still report an orderly end, so the cause is asked first.
             _ if conn.is_cancelled() => return Err(Interruption::Cancelled),
             Ok(value) => return Ok(value),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Interruption::from_io(&error)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Interruption::from_io(&error),
+        };
+        if cause != Interruption::DeadlinePassed {
+            return Err(cause);
         }
     }
 }
@@ -136,23 +142,22 @@ fn read_some(conn: &mut impl Read, input: &mut BytesMut) -> io::Result<()> {
 
 /// Writes and flushes everything by `until`. Each call is bounded by the time left, so a peer that
 /// takes the bytes one by one gains nothing by it.
-fn write_by<C: BlockingConn>(
+///
+/// # Errors
+/// What ended it; some of the bytes may be gone then.
+pub fn write_by<C: BlockingConn>(
     conn: &mut C,
     until: Instant,
     clock: impl Fn() -> Instant,
-    bytes: &[u8],
+    mut bytes: &[u8],
 ) -> Result<(), Interruption> {
-    let mut left = bytes;
-    while !left.is_empty() {
-        match bounded(conn, until, &clock, |conn| conn.write(left)) {
-            Ok(0) => return Err(Interruption::Transport(io::ErrorKind::WriteZero)),
-            Ok(len) => left = &left[len..],
-            // A timer that fired a little early.
-            Err(Interruption::DeadlinePassed) if clock() < until => {}
-            Err(cause) => return Err(cause),
+    while !bytes.is_empty() {
+        match call_by(conn, until, &clock, |conn| conn.write(bytes))? {
+            0 => return Err(Interruption::Closed),
+            written => bytes = &bytes[written..],
         }
     }
-    bounded(conn, until, &clock, C::flush)
+    call_by(conn, until, &clock, C::flush)
 }
 
 /// Says the last words, as far as they can be said, and closes the connection.

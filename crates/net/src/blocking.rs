@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use peerage_core::blocking::BlockingConn;
-use peerage_core::{ConnectedAddr, Endpoint, Handshake, Interruption, Session, Stage};
+use peerage_core::blocking::{BlockingConn, call_by, write_by};
+use peerage_core::{ConnectedAddr, Endpoint, Handshake, Session, Stage};
 
 use crate::direct::interleave;
 use crate::link::ended;
@@ -193,7 +193,7 @@ impl<S: Session> BlockingLink<S> {
             if let Some(message) = self.session.decode(&mut self.input)? {
                 return Ok(message);
             }
-            match bounded(&mut self.conn, deadline, Instant::now, |conn| {
+            match call_by(&mut self.conn, deadline, Instant::now, |conn| {
                 conn.read(&mut chunk)
             }) {
                 Ok(0) => return Err(LinkError::Closed { doing }),
@@ -218,53 +218,6 @@ impl<S: Session> BlockingLink<S> {
         write_by(&mut self.conn, deadline, Instant::now, &output)
             .map_err(|cause| ended(Stage::Keep("send"), cause))
     }
-}
-
-/// One blocking call that ends by `deadline`. Made again after a signal, and after a timer that
-/// fired a little early.
-fn bounded<C: BlockingConn, T>(
-    conn: &mut C,
-    deadline: Instant,
-    clock: impl Fn() -> Instant,
-    mut call: impl FnMut(&mut C) -> io::Result<T>,
-) -> Result<T, Interruption> {
-    loop {
-        let left = deadline.saturating_duration_since(clock());
-        if conn.is_cancelled() {
-            return Err(Interruption::Cancelled);
-        }
-        if left.is_zero() {
-            return Err(Interruption::DeadlinePassed);
-        }
-        let result = conn.bound_next_call(left).and_then(|()| call(conn));
-        let cause = match result {
-            // A cancelled connection reports an orderly end, so the cause is asked for first.
-            _ if conn.is_cancelled() => return Err(Interruption::Cancelled),
-            Ok(value) => return Ok(value),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => Interruption::from_io(&error),
-        };
-        if cause != Interruption::DeadlinePassed {
-            return Err(cause);
-        }
-    }
-}
-
-/// Writes everything by `deadline`. Each call is bounded by the time left, so a peer that takes the
-/// bytes one by one gains nothing by it.
-fn write_by<C: BlockingConn>(
-    conn: &mut C,
-    deadline: Instant,
-    clock: impl Fn() -> Instant,
-    mut bytes: &[u8],
-) -> Result<(), Interruption> {
-    while !bytes.is_empty() {
-        match bounded(conn, deadline, &clock, |conn| conn.write(bytes))? {
-            0 => return Err(Interruption::Closed),
-            written => bytes = &bytes[written..],
-        }
-    }
-    bounded(conn, deadline, &clock, C::flush)
 }
 
 #[cfg(test)]

@@ -255,14 +255,14 @@ fn a_call_that_ends_before_its_bound_is_made_again() {
     assert_eq!(said::<Zcash>(&world), ["version", "verack"]);
 }
 
-/// A connection that takes nothing and says so is broken, and is not asked for ever.
+/// A connection that takes nothing and says so is closed, and is not asked for ever.
 #[test]
-fn a_write_of_nothing_is_a_broken_connection() {
+fn a_write_of_nothing_is_a_closed_connection() {
     let world = World::default();
     let mut conn = Conn::new(&world, []);
     conn.writes = (0, Duration::ZERO);
     let error = run::<Zcash>(Direction::Outbound, &world, conn).unwrap_err();
-    assert_eq!(error.kind(), Kind::Transport);
+    assert_eq!(error.kind(), Kind::Closed);
 }
 
 /// A connection that nobody can cancel need not say so.

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use peerage_core::Interruption;
+
 use super::*;
 
 /// A connection on which every call takes a second of the test's time and moves one byte, unless
@@ -92,7 +94,7 @@ fn a_signal_or_an_early_timer_is_no_end() {
     ];
     let mut conn = Slow::new(&now, script);
     let deadline = start + 10 * SECOND;
-    let read = bounded(&mut conn, deadline, || now.get(), |conn| conn.read(&mut []));
+    let read = call_by(&mut conn, deadline, || now.get(), |conn| conn.read(&mut []));
     assert_eq!(read, Ok(3));
     assert_eq!(conn.limits, [10 * SECOND, 9 * SECOND, 8 * SECOND]);
 }
@@ -102,7 +104,7 @@ fn whatever_a_call_comes_to_a_cancelled_connection_is_cancelled() {
     for outcome in [Ok(0), Ok(5), Err(io::ErrorKind::BrokenPipe.into())] {
         let (now, start) = clock();
         let mut conn = Slow::new(&now, vec![outcome]);
-        let read = bounded(
+        let read = call_by(
             &mut conn,
             start + SECOND,
             || now.get(),
