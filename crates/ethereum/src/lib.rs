@@ -1,0 +1,4 @@
+//! Ethereum's peer protocol, devp2p: RLPx, Hello and Status as one typed handshake.
+//!
+//! It deliberately holds no socket, no clock, no entropy source and no async runtime. Time enters
+//! as a value, randomness as bytes.

@@ -1,0 +1,1 @@
+//! The crate's tests: one program, a module per file.
