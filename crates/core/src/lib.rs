@@ -3,6 +3,7 @@
 //! - [`addr`]: endpoints, directions, and [`ConnectedAddr`]: what was honestly connected.
 //! - [`reason`]: a [`Reason`] says why something failed, who is to blame and whether to retry.
 //! - [`handshake`]: the pure [`Handshake`] contract; [`blocking`] drives it over `std::io`.
+//! - [`policy`]: the caller's say in a handshake.
 //! - [`session`]: what a finished handshake leaves behind: a typed message codec.
 //! - [`wire`]: a bounded reader and writer that name every field they touch.
 //! - [`budget`], [`text`], [`time`]: small values with their bounds stated.
@@ -25,6 +26,7 @@ pub mod blocking;
 pub mod budget;
 pub mod handshake;
 pub mod network;
+pub mod policy;
 pub mod reason;
 pub mod session;
 pub mod text;
@@ -35,6 +37,7 @@ pub use addr::{ConnectedAddr, Direction, Endpoint, Exposure};
 pub use budget::{Budget, Spent};
 pub use handshake::{Failed, Handshake, Interruption, Step, Wakeup};
 pub use network::{Chain, Network};
+pub use policy::{AcceptAll, Policy, Refusal};
 pub use reason::{Blame, Detail, Failure, Kind, Reason, Retry, Stage};
 pub use session::Session;
 pub use text::PeerText;

@@ -37,9 +37,16 @@ pub trait Session {
     /// A ping carrying `nonce`.
     fn ping(nonce: u64) -> Self::Message;
 
-    /// The nonce, when `message` is the answer to a ping.
-    fn pong_nonce(message: &Self::Message) -> Option<u64>;
+    /// Whether `message` answers the ping that carried `nonce`. Where pings carry none, every pong
+    /// answers the last ping.
+    fn is_pong(message: &Self::Message, nonce: u64) -> bool;
 
     /// The answer, when `message` is a ping.
     fn answer_to_ping(message: &Self::Message) -> Option<Self::Message>;
+
+    /// The answer with nothing in it, when `message` is a request that must be answered: what a node
+    /// without an application says.
+    fn empty_answer(_message: &Self::Message) -> Option<Self::Message> {
+        None
+    }
 }

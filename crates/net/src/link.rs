@@ -253,7 +253,7 @@ impl<S: Session, C: Conn> Link<S, C> {
             let message = timeout_at(deadline, self.recv_from_wire(PING))
                 .await
                 .map_err(late)??;
-            if S::pong_nonce(&message) == Some(nonce) {
+            if S::is_pong(&message, nonce) {
                 return Ok(sent_at.elapsed());
             }
             if let Some(answer) = S::answer_to_ping(&message) {
@@ -271,8 +271,8 @@ impl<S: Session, C: Conn> Link<S, C> {
         }
     }
 
-    /// Receives and answers pings until the connection ends, and says how it ended. Other messages
-    /// go to `on_message`.
+    /// Receives until the connection ends, and says how it ended: answers pings, and requests with
+    /// nothing. Other messages go to `on_message`.
     ///
     /// # Cancellation
     /// Dropping the future loses nothing; call it again.
@@ -289,7 +289,8 @@ impl<S: Session, C: Conn> Link<S, C> {
                 Ok(message) => message,
                 Err(error) => return error,
             };
-            if let Some(answer) = S::answer_to_ping(&message) {
+            let answer = S::answer_to_ping(&message).or_else(|| S::empty_answer(&message));
+            if let Some(answer) = answer {
                 if let Err(error) = self.send(&answer).await {
                     return error;
                 }

@@ -11,7 +11,8 @@ use peerage_net::{
 use peerage_verack::nonce::Domain;
 use peerage_verack::policy::AcceptAll;
 use peerage_verack::{
-    Attempt, Codec, Dialect, HandshakeError, Local, PeerInfo, Policy, SessionError, Table,
+    Attempt, Codec, Dialect, HandshakeError, Local, PeerInfo, Policy, RemoteVersion, SessionError,
+    Table,
 };
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -242,7 +243,7 @@ impl<D: Dialect> Greeter<D> {
     ///
     /// # Cancellation
     /// Dropping the future closes the connection.
-    pub async fn greet<C: Conn, P: Policy>(
+    pub async fn greet<C: Conn, P: Policy<RemoteVersion>>(
         &self,
         connection: Connection<C>,
         policy: P,
@@ -290,7 +291,7 @@ impl<D: Dialect> Greeter<D> {
     ///
     /// # Cancellation
     /// By a [`blocking::Canceller`] of the connection.
-    pub fn greet_blocking<P: Policy>(
+    pub fn greet_blocking<P: Policy<RemoteVersion>>(
         &self,
         conn: BlockingTcp,
         addr: ConnectedAddr,

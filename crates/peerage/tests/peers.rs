@@ -177,7 +177,7 @@ async fn a_dial_fails_at_the_stage_where_it_fails() {
 }
 
 /// What the policy of a node that is dialled makes of a peer, and what the peer sees.
-async fn judged<P: peerage::verack::Policy>(
+async fn judged<P: peerage::verack::Policy<peerage::verack::RemoteVersion>>(
     policy: P,
 ) -> (HandshakeError<P::Rejection>, HandshakeError)
 where

@@ -13,7 +13,7 @@ use crate::error::{Awaited, HandshakeError, MessageError};
 use crate::local::{Attempt, Local};
 use crate::message::{Payload, Reject};
 use crate::peer::Peer;
-use crate::policy::{AcceptAll, Policy};
+use crate::policy::{AcceptAll, Policy, RemoteVersion};
 use crate::steps::{AwaitVerack, AwaitVersion, Cx, Next, Say};
 use crate::version::Version;
 
@@ -69,7 +69,7 @@ impl<D: Dialect> State<D> {
         }
     }
 
-    fn on_frame<P: Policy>(
+    fn on_frame<P: Policy<RemoteVersion>>(
         self,
         cx: &mut Cx<D>,
         policy: &mut P,
@@ -96,12 +96,16 @@ impl<D: Dialect> Local<D> {
     }
 
     /// A handshake that also asks `policy`.
-    pub fn greet_with<P: Policy>(&self, attempt: Attempt, policy: P) -> Greeting<D, P> {
+    pub fn greet_with<P: Policy<RemoteVersion>>(
+        &self,
+        attempt: Attempt,
+        policy: P,
+    ) -> Greeting<D, P> {
         Greeting::new(self.clone(), attempt, policy)
     }
 }
 
-impl<D: Dialect, P: Policy> Greeting<D, P> {
+impl<D: Dialect, P: Policy<RemoteVersion>> Greeting<D, P> {
     /// The message being waited for.
     pub const fn awaited(&self) -> Awaited {
         self.state.awaited()
@@ -137,7 +141,7 @@ impl<D: Dialect, P: Policy> Greeting<D, P> {
     }
 }
 
-impl<D: Dialect, P: Policy> Handshake for Greeting<D, P> {
+impl<D: Dialect, P: Policy<RemoteVersion>> Handshake for Greeting<D, P> {
     type Peer = Box<Peer<D>>;
     type Error = HandshakeError<P::Rejection>;
 

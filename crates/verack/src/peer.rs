@@ -141,8 +141,8 @@ impl<D: Dialect> Session for Codec<D> {
         D::Message::ping(nonce)
     }
 
-    fn pong_nonce(message: &D::Message) -> Option<u64> {
-        message.pong_nonce()
+    fn is_pong(message: &D::Message, nonce: u64) -> bool {
+        message.pong_nonce() == Some(nonce)
     }
 
     fn answer_to_ping(message: &D::Message) -> Option<D::Message> {

@@ -1,13 +1,14 @@
 //! The caller's say in a handshake.
 
-use std::convert::Infallible;
-use std::fmt::{Debug, Display};
-
+pub use peerage_core::policy::{AcceptAll, Policy};
 use peerage_core::{ConnectedAddr, Direction};
 
 use crate::version::{ProtocolVersion, Services};
 
 /// What may be relied on about a peer before its verack: a narrow view of its version.
+///
+/// A [`Policy`] is asked about it at most once in a handshake: when the version is there, and before
+/// anything is promised.
 ///
 /// Its user agent, height, clock and nonce are missing on purpose; they are part of the finished
 /// peer.
@@ -30,43 +31,6 @@ impl RemoteVersion {
     }
 }
 
-/// Decides whether a peer is wanted, once its version is there and before anything is promised.
-///
-/// A closure `FnMut(&RemoteVersion) -> Result<(), R>` is a policy.
-pub trait Policy {
-    /// What it rejects with; travels back to the caller unchanged.
-    type Rejection: Debug + Display;
-
-    /// Accepts or rejects. Called at most once in a handshake.
-    ///
-    /// # Errors
-    /// When the peer is not wanted.
-    fn judge(&mut self, remote: &RemoteVersion) -> Result<(), Self::Rejection>;
-}
-
-impl<F, R: Debug + Display> Policy for F
-where
-    F: FnMut(&RemoteVersion) -> Result<(), R>,
-{
-    type Rejection = R;
-
-    fn judge(&mut self, remote: &RemoteVersion) -> Result<(), R> {
-        self(remote)
-    }
-}
-
-/// Wants everybody whom the network's own rules accept.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AcceptAll;
-
-impl Policy for AcceptAll {
-    type Rejection = Infallible;
-
-    fn judge(&mut self, _: &RemoteVersion) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
 /// Wants outbound peers only if they serve all of `services`; inbound and isolated ones always.
 ///
 /// For a node that is still syncing: zebra 15 and dcrd both dial full nodes only.
@@ -86,7 +50,7 @@ pub struct MissingServices {
     pub got: Services,
 }
 
-impl Policy for RequireServices {
+impl Policy<RemoteVersion> for RequireServices {
     type Rejection = MissingServices;
 
     fn judge(&mut self, remote: &RemoteVersion) -> Result<(), MissingServices> {

@@ -89,7 +89,7 @@ impl AwaitVersion {
     }
 
     /// Takes a message in.
-    pub(crate) fn on_frame<D: Dialect, P: Policy>(
+    pub(crate) fn on_frame<D: Dialect, P: Policy<RemoteVersion>>(
         mut self,
         cx: &mut Cx<D>,
         policy: &mut P,
@@ -117,7 +117,7 @@ impl AwaitVersion {
 
     /// The order of the checks is the network's own: nonce, sign, policy and minimum as its rules
     /// say. Nothing is said to a version that is not accepted.
-    pub(crate) fn on_version<D: Dialect, P: Policy>(
+    pub(crate) fn on_version<D: Dialect, P: Policy<RemoteVersion>>(
         self,
         cx: &mut Cx<D>,
         policy: &mut P,

@@ -27,7 +27,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Policy for Seen {
+impl Policy<RemoteVersion> for Seen {
     type Rejection = Refusal;
 
     fn judge(&mut self, remote: &RemoteVersion) -> Result<(), Refusal> {
