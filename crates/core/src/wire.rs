@@ -5,11 +5,13 @@
 //! the hot path and the annotated transcript.
 
 mod reader;
+mod trace;
 mod writer;
 
 use std::fmt;
 
-pub use reader::{Field, FieldValue, Group, Problem, ReadError, Reader};
+pub use reader::{Problem, ReadError, Reader};
+pub use trace::{Field, FieldValue, Group, Trace};
 pub use writer::{TooLong, Writer};
 
 /// Bytes shown as lower-case hexadecimal.

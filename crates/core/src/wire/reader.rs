@@ -2,58 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// A field as a traced reader saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    /// The group it stands in, such as `addr_from`, with its index in a list.
-    pub group: Option<Group>,
-    /// Its name.
-    pub name: &'static str,
-    /// Offset of its first byte in the payload, in bytes.
-    pub offset: usize,
-    /// Its length in bytes.
-    pub len: usize,
-    /// Its value.
-    pub value: FieldValue,
-}
-
-/// A structure or list entry that several fields belong to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// The structure's name.
-    pub name: &'static str,
-    /// Its index, counted from 0, where it is one of a list.
-    pub index: Option<usize>,
-}
-
-impl Field {
-    /// `services`, `addr_from.port`, `addrs[3].time`.
-    pub fn path(&self) -> String {
-        match self.group {
-            None => self.name.to_owned(),
-            Some(Group { name, index: None }) => format!("{name}.{}", self.name),
-            Some(Group {
-                name,
-                index: Some(index),
-            }) => format!("{name}[{index}].{}", self.name),
-        }
-    }
-}
-
-/// The value of a field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FieldValue {
-    /// An unsigned number.
-    Uint(u64),
-    /// A signed number.
-    Int(i64),
-    /// An address.
-    Ip(IpAddr),
-    /// Bytes that were read as text.
-    Text(Vec<u8>),
-    /// Bytes.
-    Bytes(Vec<u8>),
-}
+use super::trace::{Field, FieldValue, Trace};
 
 /// Why a payload could not be read, with the field and the offset where it went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -143,12 +92,6 @@ pub struct Reader<'a> {
     trace: Option<Box<Trace>>,
 }
 
-#[derive(Debug, Default)]
-struct Trace {
-    fields: Vec<Field>,
-    group: Option<Group>,
-}
-
 impl<'a> Reader<'a> {
     /// A reader over `bytes`.
     pub const fn new(bytes: &'a [u8]) -> Self {
@@ -170,7 +113,9 @@ impl<'a> Reader<'a> {
 
     /// The fields read so far, when traced.
     pub fn into_fields(self) -> Vec<Field> {
-        self.trace.map(|trace| trace.fields).unwrap_or_default()
+        self.trace
+            .map(|trace| trace.into_fields())
+            .unwrap_or_default()
     }
 
     /// Bytes consumed so far.
@@ -191,27 +136,21 @@ impl<'a> Reader<'a> {
     /// Fields from here on belong to `name`, entry `index` where it is a list.
     pub fn enter(&mut self, name: &'static str, index: Option<usize>) {
         if let Some(trace) = &mut self.trace {
-            trace.group = Some(Group { name, index });
+            trace.enter(name, index);
         }
     }
 
     /// Fields from here on belong to no group.
     pub fn leave(&mut self) {
         if let Some(trace) = &mut self.trace {
-            trace.group = None;
+            trace.leave();
         }
     }
 
     fn note(&mut self, name: &'static str, offset: usize, value: impl FnOnce() -> FieldValue) {
         let len = self.at - offset;
         if let Some(trace) = &mut self.trace {
-            trace.fields.push(Field {
-                group: trace.group,
-                name,
-                offset,
-                len,
-                value: value(),
-            });
+            trace.note(name, offset, len, value());
         }
     }
 
