@@ -40,5 +40,5 @@ pub use network::{Chain, Network};
 pub use policy::{AcceptAll, Policy, Refusal};
 pub use reason::{Blame, Detail, Failure, Kind, Reason, Retry, Stage};
 pub use session::Session;
-pub use text::PeerText;
+pub use text::{PeerText, Place};
 pub use time::UnixTime;

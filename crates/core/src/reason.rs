@@ -187,6 +187,15 @@ kinds! {
     /// The peer said no, in words.
     Refused = "refused", Them, after(HOURS),
         "the peer turned us away and said why";
+    /// The peer has no free slot.
+    PeerFull = "peer_full", Them, after(10 * MINUTES),
+        "the peer has no free slot: nothing is wrong with it or with us, so try again later";
+    /// There is a connection between the two nodes already.
+    AlreadyConnected = "already_connected", Us, after(5 * MINUTES),
+        "the two nodes are connected already: use that connection, or wait until it is forgotten";
+    /// The peer said goodbye.
+    Left = "left", Them, after(5 * MINUTES),
+        "the peer said goodbye: it stops, restarts or makes room for another";
     /// We had no room.
     Full = "full", Us, after(MINUTES),
         "this node has no free slot: raise the limit or wait";

@@ -1,4 +1,4 @@
-//! Text that a stranger wrote.
+//! Text that a stranger wrote, and places in a text.
 
 use std::fmt;
 
@@ -54,6 +54,37 @@ impl fmt::Debug for PeerText {
     }
 }
 
+/// A place in a text file, as editors count: the first is line 1, column 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
+}
+
+impl Place {
+    /// The place of the character at byte `offset` of `text`; its end where it is shorter.
+    pub fn of(text: &str, offset: usize) -> Self {
+        let bytes = text.as_bytes();
+        let before = &bytes[..offset.min(bytes.len())];
+        let line_start = before.iter().rposition(|byte| *byte == b'\n');
+        let line_start = line_start.map_or(0, |newline| newline + 1);
+        // A character starts at every byte that does not continue one.
+        let starts = |bytes: &[u8]| bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+        Self {
+            line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+            column: 1 + starts(&before[line_start..]),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +102,20 @@ mod tests {
             PeerText::new(&[b'a'; 1000]).as_bytes().len(),
             PeerText::MAX_LEN
         );
+    }
+
+    #[test]
+    fn a_place_is_counted_as_editors_do() {
+        let text = "a\nb\u{e9}c = 1\r\n";
+        let place = |offset| {
+            let Place { line, column } = Place::of(text, offset);
+            (line, column)
+        };
+        assert_eq!(place(0), (1, 1));
+        assert_eq!(place(1), (1, 2));
+        assert_eq!(place(2), (2, 1));
+        assert_eq!(place(text.find('c').unwrap()), (2, 3));
+        assert_eq!(place(text.len()), (3, 1));
+        assert_eq!(place(usize::MAX), (3, 1));
     }
 }

@@ -28,7 +28,7 @@ pub enum Problem {
         /// Bytes left.
         left: usize,
     },
-    /// A CompactSize in a longer form than its value needs.
+    /// A number or a length in a longer form than its value needs.
     #[error("value {value} is not in its shortest form")]
     NotCanonical {
         /// The value.
@@ -75,6 +75,15 @@ pub enum Problem {
     NotInVersion {
         /// The version agreed on.
         version: u32,
+    },
+    /// A list whose end stands where the field belongs.
+    #[error("is missing: its list ends before it")]
+    Missing,
+    /// A list where a string belongs, or the other way round.
+    #[error("must be a {expected}")]
+    WrongShape {
+        /// What belongs there: `list` or `string`.
+        expected: &'static str,
     },
     /// Bytes after the last field.
     #[error("{extra} bytes follow the last field")]
