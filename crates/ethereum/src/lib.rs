@@ -2,3 +2,10 @@
 //!
 //! It deliberately holds no socket, no clock, no entropy source and no async runtime. Time enters
 //! as a value, randomness as bytes.
+
+pub mod capability;
+pub mod disconnect;
+pub mod hello;
+pub mod p2p;
+pub mod rlp;
+pub mod snappy;

@@ -227,6 +227,7 @@ pub fn shown(field: &Field) -> String {
         FieldValue::Ip(ip) => ip.to_string(),
         FieldValue::Text(text) => PeerText::new(text).to_string(),
         FieldValue::Bytes(bytes) => Hex(bytes).to_string(),
+        FieldValue::List { len } => format!("list of {len} bytes"),
     }
 }
 

@@ -53,6 +53,11 @@ pub enum FieldValue {
     Text(Vec<u8>),
     /// Bytes.
     Bytes(Vec<u8>),
+    /// The header of a list; its items follow as fields of their own.
+    List {
+        /// The length of what is in it, in bytes.
+        len: usize,
+    },
 }
 
 /// The fields a reader has read so far. A reader that is not traced has none and pays nothing.
