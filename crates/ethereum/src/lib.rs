@@ -5,7 +5,11 @@
 
 pub mod capability;
 pub mod disconnect;
+pub mod enode;
+pub mod fork;
 pub mod hello;
+mod hex;
 pub mod p2p;
 pub mod rlp;
 pub mod snappy;
+pub mod table;
