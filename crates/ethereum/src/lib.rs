@@ -6,6 +6,7 @@
 pub mod capability;
 pub mod disconnect;
 pub mod enode;
+pub mod eth;
 pub mod fork;
 pub mod hello;
 mod hex;
