@@ -1,1 +1,18 @@
 //! The crate's tests: one program, a module per file.
+
+#![cfg(test)]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "in a test, whatever is not expected is a failure"
+)]
+
+mod capabilities;
+mod disconnects;
+mod enodes;
+mod eth_messages;
+mod forks;
+mod hellos;
+mod rlp;
+mod snappy;
+mod statuses;
+mod tables;
