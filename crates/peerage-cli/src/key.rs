@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use peerage::NodeKey;
-use secp256k1::{PublicKey, SecretKey};
+use secp256k1::{PublicKey, Secp256k1, SecretKey};
 use serde_json::{Value, json};
 
 use crate::output::{Exit, Failed, Out, misused, usage};
@@ -72,6 +72,6 @@ fn new_key(args: &FileArgs) -> Result<NodeKey, Failed> {
 }
 
 fn public_key(key: &NodeKey) -> Option<PublicKey> {
-    let secret = SecretKey::from_secret_bytes(*key.secret_bytes()).ok()?;
-    Some(PublicKey::from_secret_key(&secret))
+    let secret = SecretKey::from_byte_array(*key.secret_bytes()).ok()?;
+    Some(PublicKey::from_secret_key(&Secp256k1::signing_only(), &secret))
 }
