@@ -7,12 +7,17 @@
 )]
 
 mod capabilities;
+mod common;
 mod disconnects;
 mod enodes;
 mod eth_messages;
 mod forks;
+mod frames;
 mod hellos;
+mod keys;
 mod rlp;
+mod rlpx;
+mod sealing;
 mod snappy;
 mod statuses;
 mod tables;
