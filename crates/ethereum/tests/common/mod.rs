@@ -1,7 +1,10 @@
 //! The vectors of EIP-8, and two sides that share a session.
 
+pub(crate) mod naive;
+
+use bytes::Bytes;
 use peerage_ethereum::frame::FrameCipher;
-use peerage_ethereum::key::{Ephemeral, PublicKey, SecretKey};
+use peerage_ethereum::key::{Ephemeral, SecretKey};
 use peerage_ethereum::rlpx::{Fresh, Initiator, Padding, Recipient};
 use serde_json::Value;
 
@@ -32,10 +35,6 @@ pub(crate) fn b() -> SecretKey {
     key("static_key_b")
 }
 
-pub(crate) fn public(key: &SecretKey) -> &PublicKey {
-    key.public()
-}
-
 /// The packets of one name, the old form first.
 pub(crate) fn packets(name: &str) -> Vec<Vec<u8>> {
     let packets: Vec<_> = vectors()[name]
@@ -62,10 +61,22 @@ pub(crate) fn fresh(side: char) -> Fresh {
 }
 
 /// A and B after a handshake.
-pub(crate) fn session() -> (FrameCipher, FrameCipher) {
-    let (initiator, auth) = Initiator::new(&a(), public(&b()), fresh('a')).unwrap();
-    let recipient = Recipient::on_auth(&b(), auth).unwrap();
+pub(crate) struct Session {
+    pub(crate) a: FrameCipher,
+    pub(crate) b: FrameCipher,
+    pub(crate) auth: Bytes,
+    pub(crate) ack: Bytes,
+}
+
+pub(crate) fn session() -> Session {
+    let (initiator, auth) = Initiator::new(&a(), b().public(), fresh('a')).unwrap();
+    let recipient = Recipient::on_auth(&b(), auth.clone()).unwrap();
     let (at_b, ack) = recipient.answer(&b(), fresh('b')).unwrap();
     let at_a = initiator.on_ack(&a(), &ack).unwrap();
-    (at_a, at_b)
+    Session {
+        a: at_a,
+        b: at_b,
+        auth,
+        ack,
+    }
 }
