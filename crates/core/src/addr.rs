@@ -234,6 +234,13 @@ impl fmt::Display for ConnectedAddr {
     }
 }
 
+/// Connections that may be linked with each other. What a peer could recognise us by in one domain,
+/// a nonce or a key, is a stranger in another.
+///
+/// A caller that wants two sets of connections kept apart gives them two domains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Domain(pub u64);
+
 #[cfg(test)]
 mod tests {
     use super::*;

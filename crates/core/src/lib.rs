@@ -33,7 +33,7 @@ pub mod text;
 pub mod time;
 pub mod wire;
 
-pub use addr::{ConnectedAddr, Direction, Endpoint, Exposure};
+pub use addr::{ConnectedAddr, Direction, Domain, Endpoint, Exposure};
 pub use budget::{Budget, Spent};
 pub use handshake::{Failed, Handshake, Interruption, Step, Wakeup};
 pub use network::{Chain, Network};

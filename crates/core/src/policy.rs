@@ -25,7 +25,6 @@ pub trait Policy<View> {
 
 /// What a peer is told when it is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum Refusal {
     /// There is no free slot.
     Full,

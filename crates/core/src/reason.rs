@@ -163,6 +163,15 @@ kinds! {
     /// The peer is honest but on another network or chain.
     WrongNetwork = "wrong_network", Them, Retry::Never,
         "the peer belongs to another network or chain: choose the chain that it speaks";
+    /// The peer is on our network, but its chain begins with another block.
+    WrongGenesis = "wrong_genesis", Them, Retry::Never,
+        "the peer's chain begins with another block: choose the chain that it speaks, or its genesis";
+    /// The peer's chain follows other rules than ours.
+    WrongFork = "wrong_fork", Them, after(HOURS),
+        "the peer follows other forks: it is on another chain, or one of the two has an old fork table";
+    /// The other end has not the key that its address names.
+    WrongIdentity = "wrong_identity", Them, after(HOURS),
+        "another node answers there than the address names: ask for its present address";
     /// Bytes that break the protocol's own encoding.
     Malformed = "malformed", Them, after(24 * HOURS),
         "the peer sent bytes that break the encoding: its software is broken or hostile";

@@ -15,6 +15,7 @@
 
 use std::hash::Hasher;
 
+pub use peerage_core::Domain;
 use peerage_core::UnixTime;
 use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher24x128};
@@ -25,12 +26,6 @@ use crate::version::Nonce;
 /// agree on it. Longer than any handshake, short enough that a captured nonce is soon worth nothing.
 /// A clock that jumps costs one missed recognition, no more.
 pub const EPOCH: i64 = 600;
-
-/// Connections that may be linked with each other. Nonces of one domain are strangers in another.
-///
-/// A caller that wants two sets of direct connections kept apart gives them two domains.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Domain(pub u64);
 
 /// The secret by which one node recognises its own direct connections.
 #[derive(Clone)]
