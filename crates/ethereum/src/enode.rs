@@ -6,14 +6,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use peerage_core::wire::Hex;
+use crate::key::PeerId;
 
 /// A node's address with its public key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Enode {
-    /// The public key, without the 0x04 in front. Whether it is a point of the curve is not
-    /// checked here.
-    pub id: [u8; 64],
+    /// Who it is. Whether that is a point of the curve is not checked here.
+    pub id: PeerId,
     /// Where it is.
     pub host: Host,
     /// The TCP port, for sessions. Not 0.
@@ -127,12 +126,13 @@ impl FromStr for Enode {
     }
 }
 
-fn parse_id(key: &str) -> Result<[u8; 64], EnodeError> {
+fn parse_id(key: &str) -> Result<PeerId, EnodeError> {
     let no_digit = key.chars().position(|digit| !digit.is_ascii_hexdigit());
     if let Some(before) = no_digit {
         return Err(EnodeError::KeyDigit { at: before + 1 });
     }
-    crate::hex::unhex(key).ok_or(EnodeError::KeyLen { digits: key.len() })
+    let id = crate::hex::unhex(key).map(PeerId);
+    id.ok_or(EnodeError::KeyLen { digits: key.len() })
 }
 
 /// The host, still in its brackets if it has any, and the port.
@@ -196,13 +196,7 @@ impl fmt::Display for Host {
 
 impl fmt::Display for Enode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "enode://{}@{}:{}",
-            Hex(&self.id),
-            self.host,
-            self.tcp_port
-        )?;
+        write!(f, "enode://{}@{}:{}", self.id, self.host, self.tcp_port)?;
         if self.udp_port != self.tcp_port {
             write!(f, "?discport={}", self.udp_port)?;
         }

@@ -293,8 +293,7 @@ impl ForkError {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::RemoteStale { .. } => Kind::Obsolete,
-            Self::LocalStale { .. } => Kind::Incompatible,
-            Self::Foreign { .. } => Kind::WrongNetwork,
+            Self::LocalStale { .. } | Self::Foreign { .. } => Kind::WrongFork,
         }
     }
 

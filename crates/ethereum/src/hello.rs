@@ -9,6 +9,7 @@ use peerage_core::PeerText;
 use peerage_core::wire::{Problem, ReadError};
 
 use crate::capability::{CapName, Capability, MAX_CAPABILITIES};
+use crate::key::PeerId;
 use crate::rlp::{Extra, Reader, encoded};
 
 /// A node's introduction.
@@ -26,7 +27,7 @@ pub struct Hello {
     pub listen_port: u64,
     /// The public key it says it has. A claim, until it is compared with the key that the cipher
     /// proved.
-    pub id: [u8; 64],
+    pub id: PeerId,
 }
 
 impl Hello {
@@ -61,7 +62,7 @@ impl Hello {
                 client_id: PeerText::new(reader.text("client_id", Self::MAX_LEN)?),
                 capabilities: read_capabilities(reader)?,
                 listen_port: reader.u64("listen_port")?,
-                id: reader.fixed("id")?,
+                id: PeerId(reader.fixed("id")?),
             })
         })?;
         reader.rest("extra");
@@ -83,7 +84,7 @@ impl Hello {
                         });
                     }
                 });
-                writer.uint(self.listen_port).bytes(&self.id);
+                writer.uint(self.listen_port).bytes(&self.id.0);
             });
         });
         body.freeze()

@@ -11,6 +11,8 @@ use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use secp256k1::{Message, Secp256k1, SignOnly, VerifyOnly, ecdh};
 use zeroize::Zeroizing;
 
+use crate::keccak::Keccak256;
+
 /// Length of a recoverable signature on the wire, in bytes: r, s and the recovery id.
 pub const SIGNATURE_LEN: usize = 65;
 
@@ -179,6 +181,18 @@ impl SecretKey {
     /// Who its owner is.
     pub const fn id(&self) -> PeerId {
         self.public.id()
+    }
+
+    /// Another key that follows from this one and the label, and tells nothing about it.
+    pub(crate) fn derive(&self, label: &[u8]) -> Self {
+        let mut seed = Zeroizing::new(self.scalar.secret_bytes());
+        loop {
+            *seed = Keccak256::of(&[label, &seed[..]]);
+            // One hash in 2^127 is no key; the next one is.
+            if let Ok(key) = Self::from_bytes(*seed) {
+                return key;
+            }
+        }
     }
 
     /// The x coordinate of the product with `point`: the shared secret of RLPx and its ECIES.

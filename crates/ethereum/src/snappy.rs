@@ -41,6 +41,15 @@ pub enum SnappyError {
     },
 }
 
+/// The most bytes that so many plain bytes can become when compressed.
+pub fn max_compressed_len(plain: usize) -> usize {
+    // The format itself ends at 4 GiB, and says 0 there.
+    match max_compress_len(plain) {
+        0 => usize::MAX,
+        len => len,
+    }
+}
+
 /// The length that `compressed` declares, in bytes.
 ///
 /// # Errors

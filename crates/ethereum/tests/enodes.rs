@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use peerage_ethereum::PeerId;
 use peerage_ethereum::enode::{Enode, EnodeError, Host};
 use proptest::prelude::*;
 
@@ -31,7 +32,7 @@ fn every_form_is_read_and_written_alike() {
         ),
     ] {
         let enode = parse(rest).unwrap();
-        assert_eq!(hex::encode(enode.id), KEY);
+        assert_eq!(enode.id.to_string(), KEY);
         assert_eq!(enode.host.to_string(), host);
         assert_eq!((enode.tcp_port, enode.udp_port), (tcp_port, udp_port));
         assert_eq!(enode.to_string(), format!("enode://{KEY}@{rest}"));
@@ -104,7 +105,7 @@ prop_compose! {
         tcp_port in 1..=u16::MAX,
         udp_port: u16,
     ) -> Enode {
-        Enode { id: [key, key].concat().try_into().unwrap(), host, tcp_port, udp_port }
+        Enode { id: PeerId([key, key].concat().try_into().unwrap()), host, tcp_port, udp_port }
     }
 }
 

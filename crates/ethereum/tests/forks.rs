@@ -331,7 +331,7 @@ fn an_error_names_the_fork_at_which_the_remote_stands() {
         error.to_string(),
         "fork hash bef71d30 is at no point of our chain: another chain, or a fork that our table lacks"
     );
-    assert_eq!(error.kind(), Kind::WrongNetwork);
+    assert_eq!(error.kind(), Kind::WrongFork);
     let filter = mainnet(0, 0);
     let standing = filter.judge(id(0x9f3d_2254, 0)).unwrap();
     assert_eq!(standing.relation, Relation::Ahead);
@@ -410,7 +410,7 @@ fn a_record_is_judged_before_anyone_dials_it() {
         .judge_record_entry(&entry(&[id(0x07c9_462e, 0)], true))
         .unwrap();
     let hoodi = filter.judge_record_entry(&entry(&[id(0x23aa_1351, 0)], false));
-    assert_eq!(hoodi.unwrap_err().kind(), Kind::WrongNetwork);
+    assert_eq!(hoodi.unwrap_err().kind(), Kind::WrongFork);
     for malformed in [&[][..], &[0xc0], &[0x80], &[0xc1, 0x80], &entry(&[], true)] {
         let result = filter.judge_record_entry(malformed);
         assert!(

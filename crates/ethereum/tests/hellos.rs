@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use peerage_core::PeerText;
 use peerage_core::wire::Problem;
+use peerage_ethereum::PeerId;
 use peerage_ethereum::capability::{CapName, Capability, MAX_CAPABILITIES};
 use peerage_ethereum::hello::Hello;
 use peerage_ethereum::rlp::{Reader, Writer};
@@ -31,7 +32,7 @@ fn the_vector_of_eip_8_with_another_version_and_extra_items_is_read() {
         [capability("eth", 61), capability("mork", 22)]
     );
     assert_eq!(hello.listen_port, 9999);
-    assert!(hex::encode(hello.id).starts_with("fda1cff674c90c9a"));
+    assert!(hello.id.to_string().starts_with("fda1cff674c90c9a"));
     // What we would send says the same without the extra items.
     let again = Hello::decode(&hello.encode()).unwrap();
     assert_eq!(again, hello);
@@ -166,7 +167,7 @@ prop_compose! {
             client_id: PeerText::new(&client_id),
             capabilities: capabilities.collect(),
             listen_port,
-            id: [id, id].concat().try_into().unwrap(),
+            id: PeerId([id, id].concat().try_into().unwrap()),
         }
     }
 }

@@ -13,6 +13,7 @@ mod enodes;
 mod eth_messages;
 mod forks;
 mod frames;
+mod handshake;
 mod hellos;
 mod keys;
 mod rlp;

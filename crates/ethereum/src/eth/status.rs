@@ -213,7 +213,8 @@ impl StatusError {
             | Self::Range(_)
             | Self::ZeroHash
             | Self::TotalDifficulty { .. } => Kind::Violation,
-            Self::Network { .. } | Self::Genesis { .. } => Kind::WrongNetwork,
+            Self::Network { .. } => Kind::WrongNetwork,
+            Self::Genesis { .. } => Kind::WrongGenesis,
             Self::Fork(error) => error.kind(),
         }
     }

@@ -1,0 +1,517 @@
+//! The steps of the handshake. Each awaits one message and consumes its predecessor.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use peerage_core::wire::ReadError;
+use peerage_core::{Budget, Failed, Spent};
+
+use crate::capability::{CapName, Capability, Layout, negotiate};
+use crate::channel::{Channel, Packet};
+use crate::disconnect;
+use crate::error::{Awaited, HandshakeError, WireError};
+use crate::eth::{EthVersion, MessageId, Status, check_status};
+use crate::fork::ForkFilter;
+use crate::frame::{FrameCipher, FrameError};
+use crate::hello::Hello;
+use crate::key::{PeerId, SecretKey};
+use crate::local::{Local, Terms};
+use crate::message::{Message, OtherMessage};
+use crate::p2p;
+use crate::peer::{Codec, Peer, PeerChain, PeerInfo};
+use crate::policy::{Policy, Remote};
+use crate::rlpx::{Fresh, Initiator, Packet as Exchange, Recipient, RlpxError, packet_len};
+
+/// What an introduced peer may send before its Status: pings, and messages of other capabilities.
+///
+/// Nodes run their capabilities side by side, so another one's message may overtake the Status.
+const BEFORE_STATUS: Budget = Budget::new(16, 64 << 10);
+
+/// What every step needs to know.
+#[derive(Debug)]
+pub(crate) struct Cx {
+    pub(crate) local: Local,
+    pub(crate) terms: Terms,
+    /// The key that this attempt goes by.
+    pub(crate) key: SecretKey,
+}
+
+/// What a step came to.
+#[derive(Debug)]
+pub(crate) enum Next<Same, Other> {
+    /// It needs more bytes.
+    Wait(Same),
+    /// It is done with one message and awaits another.
+    Stay(Same),
+    /// The next step.
+    Go(Other),
+}
+
+/// A step that failed, and what may still be said.
+pub(crate) struct Broken<R> {
+    error: HandshakeError<R>,
+    channel: Option<Box<Channel>>,
+    /// What was to be said before.
+    unsent: BytesMut,
+}
+
+impl<R> Broken<R> {
+    /// A handshake that failed from outside.
+    pub(crate) fn new(error: HandshakeError<R>, channel: Option<Box<Channel>>) -> Self {
+        Self {
+            error,
+            channel,
+            unsent: BytesMut::new(),
+        }
+    }
+
+    /// Says goodbye where there is a word for it.
+    pub(crate) fn into_failed(self) -> Failed<HandshakeError<R>> {
+        let mut last_words = self.unsent;
+        if let (Some(mut channel), Some(reason)) = (self.channel, self.error.farewell()) {
+            channel.say_goodbye(reason, &mut last_words);
+        }
+        Failed {
+            error: self.error,
+            last_words: last_words.freeze(),
+        }
+    }
+}
+
+/// Nobody could read what we would say.
+impl<R> From<HandshakeError<R>> for Box<Broken<R>> {
+    fn from(error: HandshakeError<R>) -> Self {
+        Self::new(Broken::new(error, None))
+    }
+}
+
+fn broken<R>(error: HandshakeError<R>, channel: Box<Channel>) -> Box<Broken<R>> {
+    Box::new(Broken::new(error, Some(channel)))
+}
+
+/// Waiting for whoever dialled us.
+#[derive(Debug)]
+pub(crate) struct AwaitAuth {
+    pub(crate) fresh: Fresh,
+}
+
+/// Waiting for the answer of the peer we dialled.
+#[derive(Debug)]
+pub(crate) struct AwaitAck {
+    pub(crate) initiator: Initiator,
+    pub(crate) id: PeerId,
+}
+
+/// Both keys are there; waiting for the peer's introduction.
+#[derive(Debug)]
+pub(crate) struct AwaitHello {
+    pub(crate) channel: Box<Channel>,
+    id: PeerId,
+}
+
+/// Introduced; waiting for the peer's chain.
+#[derive(Debug)]
+pub(crate) struct AwaitStatus {
+    pub(crate) channel: Box<Channel>,
+    introduced: Box<Introduced>,
+    /// The version agreed on.
+    eth: EthVersion,
+    ours: Status,
+    early: VecDeque<Message>,
+    spent: Spent,
+}
+
+/// Who the peer is, proved, and what it speaks.
+#[derive(Debug)]
+struct Introduced {
+    id: PeerId,
+    hello: Hello,
+    layout: Layout,
+}
+
+/// What Hello leads to: with eth its Status, without it the peer.
+#[derive(Debug)]
+pub(crate) enum AfterHello {
+    Status(AwaitStatus),
+    Over(Box<Peer>),
+}
+
+type Stepped<Same, Other, R> = Result<Next<Same, Other>, Box<Broken<R>>>;
+
+impl AwaitAuth {
+    pub(crate) fn on_input<P: Policy<Remote>>(
+        self,
+        cx: &Cx,
+        policy: &mut P,
+        input: &mut BytesMut,
+        output: &mut BytesMut,
+    ) -> Stepped<Self, AwaitHello, P::Rejection> {
+        let Some(auth) = exchanged(Exchange::Auth, input)? else {
+            return Ok(Next::Wait(self));
+        };
+        let failed = |error| of_exchange(Awaited::Auth, error);
+        let recipient = Recipient::on_auth(&cx.key, auth).map_err(failed)?;
+        let id = recipient.claimed().id();
+        let named = Named::judge(cx, policy, id, Awaited::Auth);
+        // Answered even when it is refused: only then can it be told why.
+        let answered = match &cx.terms.shared {
+            Some(shared) => recipient.answer_with(&cx.key, shared, self.fresh),
+            None => recipient.answer(&cx.key, self.fresh),
+        };
+        let (cipher, ack) = answered.map_err(failed)?;
+        output.extend_from_slice(&ack);
+        named.begin(cx, cipher, output).map(Next::Go)
+    }
+}
+
+impl AwaitAck {
+    pub(crate) fn on_input<P: Policy<Remote>>(
+        self,
+        cx: &Cx,
+        policy: &mut P,
+        input: &mut BytesMut,
+        output: &mut BytesMut,
+    ) -> Stepped<Self, AwaitHello, P::Rejection> {
+        let Some(ack) = exchanged(Exchange::Ack, input)? else {
+            return Ok(Next::Wait(self));
+        };
+        let cipher = self.initiator.on_ack(&cx.key, &ack);
+        let cipher = cipher.map_err(|error| of_exchange(Awaited::Ack, error))?;
+        let named = Named::judge(cx, policy, self.id, Awaited::Ack);
+        named.begin(cx, cipher, output).map(Next::Go)
+    }
+}
+
+/// The whole packet of the key exchange at the front of the input, once it is there.
+fn exchanged<R>(
+    packet: Exchange,
+    input: &mut BytesMut,
+) -> Result<Option<Bytes>, HandshakeError<R>> {
+    let awaited = match packet {
+        Exchange::Auth => Awaited::Auth,
+        Exchange::Ack => Awaited::Ack,
+    };
+    let len = packet_len(packet, input).map_err(|error| of_exchange(awaited, error))?;
+    let whole = len.filter(|len| *len <= input.len());
+    Ok(whole.map(|len| input.split_to(len).freeze()))
+}
+
+fn of_exchange<R>(awaited: Awaited, error: RlpxError) -> HandshakeError<R> {
+    if error == RlpxError::SelfConnection {
+        return HandshakeError::SelfConnection;
+    }
+    HandshakeError::Rlpx { awaited, error }
+}
+
+/// A peer whose id is known but not proved, and what the policy says of it.
+struct Named<R> {
+    id: PeerId,
+    judged: Result<(), HandshakeError<R>>,
+}
+
+impl<R> Named<R> {
+    fn judge<P: Policy<Remote, Rejection = R>>(
+        cx: &Cx,
+        policy: &mut P,
+        id: PeerId,
+        awaited: Awaited,
+    ) -> Self {
+        let addr = cx.terms.addr;
+        let judged = policy.judge(&Remote::Named { addr, id });
+        let judged = judged.map_err(|rejection| rejected::<P>(awaited, rejection));
+        Self { id, judged }
+    }
+
+    /// Begins to speak over the cipher: a Hello, or goodbye.
+    fn begin(
+        self,
+        cx: &Cx,
+        cipher: FrameCipher,
+        output: &mut BytesMut,
+    ) -> Result<AwaitHello, Box<Broken<R>>> {
+        let mut channel = Box::new(Channel::new(cipher));
+        if let Err(error) = self.judged {
+            return Err(Box::new(Broken {
+                error,
+                channel: Some(channel),
+                unsent: output.split(),
+            }));
+        }
+        let hello = cx.local.hello_for(&cx.terms, cx.key.id());
+        // A Hello fits into a frame many thousand times over.
+        let _sealed = channel.send(p2p::HELLO, &hello.encode(), output);
+        let id = self.id;
+        Ok(AwaitHello { channel, id })
+    }
+}
+
+fn rejected<P: Policy<Remote>>(
+    awaited: Awaited,
+    rejection: P::Rejection,
+) -> HandshakeError<P::Rejection> {
+    HandshakeError::Rejected {
+        awaited,
+        told: P::refusal(&rejection),
+        rejection,
+    }
+}
+
+impl AwaitHello {
+    pub(crate) fn on_input<P: Policy<Remote>>(
+        mut self,
+        cx: &Cx,
+        policy: &mut P,
+        input: &mut BytesMut,
+        output: &mut BytesMut,
+    ) -> Stepped<Self, AfterHello, P::Rejection> {
+        let packet = match self.next(input) {
+            Ok(Some(packet)) => packet,
+            Ok(None) => return Ok(Next::Wait(self)),
+            Err(error) => return Err(broken(error, self.channel)),
+        };
+        match self.introduce(cx, policy, packet) {
+            Ok(introduced) => Ok(Next::Go(introduced.go_on(cx, self.channel, output))),
+            Err(error) => Err(broken(error, self.channel)),
+        }
+    }
+
+    fn next<R>(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, HandshakeError<R>> {
+        let awaited = Awaited::Hello;
+        let packet = self.channel.next(input, |id, _| match id {
+            p2p::HELLO => Ok(Hello::MAX_LEN),
+            p2p::DISCONNECT => Ok(disconnect::MAX_LEN),
+            id => Err(Failing::Handshake(HandshakeError::Unexpected {
+                awaited,
+                id,
+            })),
+        });
+        packet.map_err(|failing| match failing {
+            // The first frame: whoever lacks the key fails here and nowhere else.
+            Failing::Wire(WireError::Frame(FrameError::HeaderTag)) => {
+                HandshakeError::Unproved { id: self.id }
+            }
+            failing @ (Failing::Wire(_) | Failing::Handshake(_)) => failing.at(awaited),
+        })
+    }
+
+    fn introduce<P: Policy<Remote>>(
+        &self,
+        cx: &Cx,
+        policy: &mut P,
+        packet: Packet,
+    ) -> Result<Introduced, HandshakeError<P::Rejection>> {
+        let awaited = Awaited::Hello;
+        if packet.id == p2p::DISCONNECT {
+            let reason = packet.goodbye();
+            return Err(HandshakeError::Disconnected { awaited, reason });
+        }
+        let hello = read("hello", awaited, packet, Hello::decode)?;
+        let id = self.id;
+        if hello.id != id {
+            return Err(HandshakeError::WrongIdentity {
+                proved: Box::new(id),
+                claimed: Box::new(hello.id),
+            });
+        }
+        let layout = negotiate(&cx.local.capabilities, &hello.capabilities);
+        if layout.is_empty() {
+            let theirs = hello.capabilities;
+            return Err(HandshakeError::NothingShared { theirs });
+        }
+        let remote = Remote::Introduced {
+            addr: cx.terms.addr,
+            id,
+            shared: capabilities(&layout),
+        };
+        policy
+            .judge(&remote)
+            .map_err(|rejection| rejected::<P>(awaited, rejection))?;
+        Ok(Introduced { id, hello, layout })
+    }
+}
+
+fn capabilities(layout: &Layout) -> Vec<Capability> {
+    let shared = layout.shared().iter();
+    shared.map(|shared| shared.spec.capability).collect()
+}
+
+/// Reads a message of the handshake.
+fn read<T, R>(
+    name: &'static str,
+    awaited: Awaited,
+    packet: Packet,
+    read: impl FnOnce(&[u8]) -> Result<T, ReadError>,
+) -> Result<T, HandshakeError<R>> {
+    let body = packet.into_body();
+    let message =
+        body.and_then(|body| read(&body).map_err(|error| WireError::Malformed { name, error }));
+    message.map_err(|error| HandshakeError::Message { awaited, error })
+}
+
+/// Why the channel has no message.
+enum Failing<R> {
+    Wire(WireError),
+    Handshake(HandshakeError<R>),
+}
+
+impl<R> From<WireError> for Failing<R> {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+impl<R> Failing<R> {
+    fn at(self, awaited: Awaited) -> HandshakeError<R> {
+        match self {
+            Self::Wire(error) => HandshakeError::Message { awaited, error },
+            Self::Handshake(error) => error,
+        }
+    }
+}
+
+impl Introduced {
+    fn go_on(self, cx: &Cx, mut channel: Box<Channel>, output: &mut BytesMut) -> AfterHello {
+        if self.hello.speaks_snappy() {
+            channel.compress();
+        }
+        let shared = self.layout.position(CapName::ETH);
+        let eth = self.layout.version(CapName::ETH);
+        let eth = eth.and_then(EthVersion::from_number);
+        let status_id = shared.and_then(|index| self.layout.wire_id(index, STATUS));
+        let Some((eth, status_id)) = eth.zip(status_id) else {
+            return AfterHello::Over(self.into_peer(cx, channel, None, VecDeque::new()));
+        };
+        let ours = cx.local.status_for(&cx.terms, eth);
+        // A Status fits into a frame many thousand times over.
+        let _sealed = channel.send(status_id, &ours.encode(), output);
+        AfterHello::Status(AwaitStatus {
+            channel,
+            introduced: Box::new(self),
+            eth,
+            ours,
+            early: VecDeque::new(),
+            spent: Spent::default(),
+        })
+    }
+
+    fn into_peer(
+        self,
+        cx: &Cx,
+        channel: Box<Channel>,
+        chain: Option<(EthVersion, PeerChain)>,
+        early: VecDeque<Message>,
+    ) -> Box<Peer> {
+        let (eth, chain) = chain.unzip();
+        let info = PeerInfo {
+            addr: cx.terms.addr,
+            direction: cx.terms.direction(),
+            id: self.id,
+            shared: capabilities(&self.layout),
+            hello: self.hello,
+            chain,
+        };
+        let codec = Codec::new(channel, self.layout, eth, early);
+        Box::new(Peer::new(info, codec))
+    }
+}
+
+/// The relative id of eth's Status.
+const STATUS: u64 = MessageId::Status.row().id;
+
+impl AwaitStatus {
+    pub(crate) fn on_input<R>(
+        mut self,
+        cx: &Cx,
+        input: &mut BytesMut,
+        output: &mut BytesMut,
+    ) -> Stepped<Self, Box<Peer>, R> {
+        let packet = match self.next(input) {
+            Ok(Some(packet)) => packet,
+            Ok(None) => return Ok(Next::Wait(self)),
+            Err(error) => return Err(broken(error, self.channel)),
+        };
+        match self.on_packet(cx, packet, output) {
+            Ok(None) => Ok(Next::Stay(self)),
+            Ok(Some(chain)) => {
+                let chain = Some((self.eth, chain));
+                let peer = self
+                    .introduced
+                    .into_peer(cx, self.channel, chain, self.early);
+                Ok(Next::Go(peer))
+            }
+            Err(error) => Err(broken(error, self.channel)),
+        }
+    }
+
+    fn next<R>(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, HandshakeError<R>> {
+        let awaited = Awaited::Status;
+        let (layout, spent) = (&self.introduced.layout, &mut self.spent);
+        let packet = self.channel.next(input, |id, len| {
+            if id == p2p::DISCONNECT {
+                return Ok(disconnect::MAX_LEN);
+            }
+            let unexpected = || Failing::Handshake(HandshakeError::Unexpected { awaited, id });
+            let located = layout.locate(id);
+            let of_eth = located.is_some_and(|l| layout.position(CapName::ETH) == Some(l.index));
+            let limit = match located {
+                Some(found) if of_eth && found.relative == STATUS => {
+                    return Ok(MessageId::Status.row().max_len);
+                }
+                Some(_) if of_eth => return Err(unexpected()),
+                Some(_) => layout.max_len(id).ok_or(WireError::Unknown { id })?,
+                None if id == p2p::PING || id == p2p::PONG => p2p::MAX_PING_LEN,
+                None if id == p2p::HELLO => return Err(unexpected()),
+                None => return Err(WireError::Unknown { id }.into()),
+            };
+            let left = spent.bytes_left(BEFORE_STATUS);
+            spent
+                .spend(BEFORE_STATUS, len)
+                .map_err(|over| Failing::Handshake(HandshakeError::Flood { awaited, over }))?;
+            // Nor may it grow beyond the budget when it is decompressed.
+            Ok(limit.min(left))
+        });
+        packet.map_err(|failing| failing.at(awaited))
+    }
+
+    /// Where the peer stands, when this was its Status.
+    fn on_packet<R>(
+        &mut self,
+        cx: &Cx,
+        packet: Packet,
+        output: &mut BytesMut,
+    ) -> Result<Option<PeerChain>, HandshakeError<R>> {
+        let awaited = Awaited::Status;
+        match packet.id {
+            p2p::DISCONNECT => {
+                let reason = packet.goodbye();
+                return Err(HandshakeError::Disconnected { awaited, reason });
+            }
+            p2p::PING => {
+                // One byte always fits into a frame.
+                let _sealed = self.channel.send(p2p::PONG, p2p::EMPTY, output);
+                return Ok(None);
+            }
+            p2p::PONG => return Ok(None),
+            _ => {}
+        }
+        let located = self.introduced.layout.locate(packet.id);
+        let shared = self.introduced.layout.shared();
+        let other = located.and_then(|l| Some((shared.get(l.index)?.spec.capability, l.relative)));
+        if let Some((capability, id)) = other.filter(|(c, _)| c.name != CapName::ETH) {
+            let body = packet.into_body();
+            let body = body.map_err(|error| HandshakeError::Message { awaited, error })?;
+            let capability = capability.name;
+            self.early.push_back(Message::Other(OtherMessage {
+                capability,
+                id,
+                body,
+            }));
+            return Ok(None);
+        }
+        let eth = self.eth;
+        let status = read("Status", awaited, packet, |body| Status::decode(body, eth))?;
+        let forks: ForkFilter = cx.local.forks(cx.terms.time);
+        let standing = check_status(&self.ours, &status, &forks)?;
+        Ok(Some(PeerChain { status, standing }))
+    }
+}
