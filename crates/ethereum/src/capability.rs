@@ -8,6 +8,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::p2p;
+
 /// The first message id of the first shared capability; those below are p2p's own.
 pub const FIRST_ID: u64 = 0x10;
 
@@ -224,9 +226,12 @@ impl Layout {
         (relative < shared.spec.length()).then(|| shared.first_id + relative)
     }
 
-    /// The longest plain body of the message with this id on the wire, in bytes; `None` where
-    /// there is no such message.
+    /// The longest plain body of the message with this id on the wire, p2p's own included, in
+    /// bytes; `None` where there is no such message.
     pub fn max_len(&self, id: u64) -> Option<usize> {
+        if id < FIRST_ID {
+            return p2p::max_len(id);
+        }
         let Located { index, relative } = self.locate(id)?;
         self.shared.get(index)?.spec.max_len(relative)
     }

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use peerage_core::wire::{Problem, ReadError};
 use peerage_core::{Blame, Kind, Retry};
 
-use crate::rlp::{Extra, ItemHeader, Reader, encoded};
+use crate::rlp::{Extra, Reader, encoded, uint_of};
 use crate::snappy;
 
 /// The longest body that is read, compressed or plain, in bytes. Three are enough; the rest is
@@ -182,16 +182,11 @@ fn read_code(reader: &mut Reader<'_>) -> Result<DisconnectReason, ReadError> {
         return Ok(DisconnectReason::Unstated);
     }
     let offset = reader.offset();
-    let item = reader.raw("reason")?;
-    let wrong = |problem| Reader::error("reason", offset, problem);
-    let header = ItemHeader::read(item).map_err(wrong)?;
-    match item.get(header.header_len..) {
-        _ if header.list => Err(wrong(Problem::WrongShape { expected: "string" })),
-        Some([0]) => Ok(DisconnectReason::Requested),
-        digits => {
-            let code = crate::rlp::uint_of(digits.unwrap_or_default()).map_err(wrong)?;
-            Ok(DisconnectReason::from_code(code))
-        }
+    match reader.bytes("reason", 8)? {
+        [0] => Ok(DisconnectReason::Requested),
+        digits => uint_of(digits)
+            .map(DisconnectReason::from_code)
+            .map_err(|problem| Reader::error("reason", offset, problem)),
     }
 }
 

@@ -41,10 +41,11 @@ pub enum SnappyError {
     },
 }
 
-/// The most bytes that so many plain bytes can become when compressed.
-pub fn max_compressed_len(plain: usize) -> usize {
-    // The format itself ends at 4 GiB, and says 0 there.
-    match max_compress_len(plain) {
+/// The most bytes that `plain_len` bytes have when they are compressed. A message with more is over
+/// its limit, whatever it declares.
+pub fn max_compressed_len(plain_len: usize) -> usize {
+    // 0 stands for what the format cannot say: more than 4 GiB.
+    match max_compress_len(plain_len) {
         0 => usize::MAX,
         len => len,
     }

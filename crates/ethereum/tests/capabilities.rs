@@ -4,6 +4,7 @@ use peerage_ethereum::capability::{
     CapName, Capability, CapabilitySpec, FIRST_ID, Located, MAX_CAPABILITIES, negotiate,
 };
 use peerage_ethereum::eth::EthVersion;
+use peerage_ethereum::p2p;
 use proptest::prelude::*;
 
 const NAMES: [&str; 5] = ["eth", "snap", "Eth", "et", "ethereum"];
@@ -52,6 +53,7 @@ proptest! {
         prop_assert_eq!(&specs, &shared);
         for id in 0..FIRST_ID {
             prop_assert_eq!(layout.locate(id), None);
+            prop_assert_eq!(layout.max_len(id), p2p::max_len(id));
         }
         for offset in 0..60_u64 {
             let id = FIRST_ID + offset;
