@@ -13,7 +13,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::enode::{Enode, EnodeError};
-use crate::fork::{Activation, Fork, ForkFilter, Head, Schedule};
+use crate::fork::{Activation, Fork, ForkFilter, ForkHash, Head, Schedule};
 use crate::hex::unhex;
 
 /// Ethereum.
@@ -117,6 +117,15 @@ impl Table {
         self.chains
             .iter()
             .find(|chain| chain.genesis_hash == *genesis_hash)
+    }
+
+    /// The chain that has this fork hash, and the name of the last fork passed there: where a
+    /// foreign peer stands.
+    pub fn find_fork(&self, hash: ForkHash) -> Option<(&Arc<ChainTable>, &str)> {
+        self.chains.iter().find_map(|chain| {
+            let passed = chain.schedule.find(hash)?;
+            Some((chain, chain.schedule.name(passed)))
+        })
     }
 }
 

@@ -148,6 +148,13 @@ const CASES: &[(u64, u64, ForkId, Verdict, &str)] = &[
         "same fork, another next that is far",
     ),
     (
+        7_280_000,
+        0,
+        id(0xa00b_c324, 7_280_000),
+        Accept,
+        "the remote stands right before Petersburg, we at it",
+    ),
+    (
         7_987_396,
         0,
         id(0xa00b_c324, 7_280_000),
@@ -418,6 +425,40 @@ fn a_record_is_judged_before_anyone_dials_it() {
             "{malformed:02x?}"
         );
     }
+}
+
+/// go-ethereum's cases of encoding: the hash keeps its zeros, the number does not.
+#[test]
+fn a_fork_id_is_four_bytes_and_a_number() {
+    for (remote, digits) in [
+        (id(0, 0), "c6840000000080"),
+        (id(0xdead_beef, 0xbadd_cafe), "ca84deadbeef84baddcafe"),
+        (id(u32::MAX, u64::MAX), "ce84ffffffff88ffffffffffffffff"),
+    ] {
+        let bytes = hex::decode(digits).unwrap();
+        assert_eq!(entry(&[remote], false)[1..], bytes);
+        let entry = [&[0xc0 + u8::try_from(bytes.len()).unwrap()], &bytes[..]].concat();
+        let RecordEntryError::Fork(error) = mainnet(0, 0).judge_record_entry(&entry).unwrap_err()
+        else {
+            panic!("{digits} is well-formed");
+        };
+        assert_eq!(error.remote(), remote);
+    }
+}
+
+#[test]
+fn a_foreign_fork_hash_has_a_name_where_the_table_knows_its_chain() {
+    let table = Table::builtin();
+    for chain in &table.chains {
+        for passed in 0..=chain.schedule.forks().len() {
+            let hash = chain.schedule.fork_id(passed).hash;
+            assert_eq!(
+                table.find_fork(hash),
+                Some((chain, chain.schedule.name(passed)))
+            );
+        }
+    }
+    assert_eq!(table.find_fork(ForkHash([0; 4])), None);
 }
 
 #[test]
