@@ -6,7 +6,8 @@
 use alloy_rlp::Header;
 
 use crate::key::{PeerId, SIGNATURE_LEN};
-use crate::rlpx::{Nonce, RlpxError};
+use crate::packet::RlpxError;
+use crate::rlpx::Nonce;
 
 /// Length of our auth body, in bytes.
 pub(crate) const AUTH_LEN: usize = 169;

@@ -43,7 +43,7 @@ const BLOCK: usize = 16;
 const TAG_LEN: usize = 16;
 
 /// Cipher and digest take turns in pieces of this many bytes, which stay in the nearest cache.
-const PIECE: usize = 4096;
+const PIECE: usize = 8192;
 
 /// Both directions of a connection.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ fn stream(secrets: &Secrets) -> Stream {
     Stream::new((&*secrets.aes).into(), (&[0; BLOCK]).into())
 }
 
-/// Why a message cannot be sent. Nothing was: the next one may be.
+/// Why a message was not sealed. The direction is as it was, so the next one may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
@@ -127,7 +127,8 @@ pub enum SealError {
         /// Message id and data, in bytes.
         size: usize,
     },
-    /// The writer took away what it had not written.
+    /// The writer took away what it had not written: a bug of the caller. Frames sealed before may be
+    /// gone from the buffer, and without them the other side understands nothing that follows.
     #[error("the writer of a message shortened the output")]
     Shortened,
 }

@@ -1,5 +1,12 @@
 //! Ethereum's peer protocol, devp2p: RLPx, Hello and Status as one typed handshake.
 //!
+//! Start a handshake with [`Local::greet`]; it ends with a [`Peer`] or a [`HandshakeError`].
+//!
+//! The way in:
+//! - [`rlpx`], [`frame`]: two packets exchange keys, then every message travels in a sealed frame.
+//! - [`key`], [`ecies`]: the curve, and what one key alone can open.
+//! - [`policy`]: the caller's say, asked twice.
+//!
 //! The messages:
 //! - [`hello`], [`disconnect`], [`p2p`]: what every connection has.
 //! - [`capability`]: what both sides can speak, as plug-ins, and the message ids that gives.
@@ -54,6 +61,7 @@ pub mod key;
 mod local;
 mod message;
 pub mod p2p;
+mod packet;
 mod peer;
 pub mod policy;
 pub mod rlp;

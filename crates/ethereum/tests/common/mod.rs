@@ -3,15 +3,16 @@
 pub(crate) mod naive;
 pub(crate) mod pair;
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use peerage_ethereum::frame::FrameCipher;
 use peerage_ethereum::key::{Ephemeral, SecretKey};
 use peerage_ethereum::rlpx::{Fresh, Initiator, Padding, Recipient};
 use serde_json::Value;
 
-pub(crate) fn vectors() -> Value {
-    serde_json::from_str(include_str!("../vectors/rlpx.json")).unwrap()
-}
+static VECTORS: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../vectors/rlpx.json")).unwrap());
 
 pub(crate) fn hex(value: &Value) -> Vec<u8> {
     hex::decode(value.as_str().unwrap()).unwrap()
@@ -19,7 +20,7 @@ pub(crate) fn hex(value: &Value) -> Vec<u8> {
 
 /// A value of 32 bytes under "keys".
 pub(crate) fn secret(name: &str) -> [u8; 32] {
-    hex(&vectors()["keys"][name]).try_into().unwrap()
+    hex(&VECTORS["keys"][name]).try_into().unwrap()
 }
 
 pub(crate) fn key(name: &str) -> SecretKey {
@@ -38,7 +39,7 @@ pub(crate) fn b() -> SecretKey {
 
 /// The packets of one name, the old form first.
 pub(crate) fn packets(name: &str) -> Vec<Vec<u8>> {
-    let packets: Vec<_> = vectors()[name]
+    let packets: Vec<_> = VECTORS[name]
         .as_array()
         .unwrap()
         .iter()
