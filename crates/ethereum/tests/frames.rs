@@ -261,7 +261,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// Whatever is sent, and however it arrives: the bytes are the model's, and the messages come
     /// out as soon as they are whole, in their order.

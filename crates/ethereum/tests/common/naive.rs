@@ -11,8 +11,8 @@ use super::secret;
 pub(crate) struct Naive {
     aes: [u8; 32],
     mac: [u8; 32],
-    /// Bytes of key stream used.
-    used: usize,
+    /// Blocks of key stream used.
+    used: u128,
     /// All that the digest absorbed.
     absorbed: Vec<u8>,
 }
@@ -101,15 +101,16 @@ impl Naive {
         frame
     }
 
+    /// Every part of a frame is whole blocks.
     fn crypt(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let crypted = bytes.iter().map(|byte| {
-            let counter = (self.used / 16) as u128;
-            let stream = encrypt(&self.aes, counter.to_be_bytes());
-            let byte = byte ^ stream[self.used % 16];
-            self.used += 1;
-            byte
-        });
-        crypted.collect()
+        let blocks = bytes.as_chunks::<16>().0.iter();
+        blocks
+            .flat_map(|block| {
+                let stream = encrypt(&self.aes, self.used.to_be_bytes());
+                self.used += 1;
+                xor(*block, &stream)
+            })
+            .collect()
     }
 
     fn digest(&self) -> [u8; 16] {
