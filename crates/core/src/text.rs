@@ -1,13 +1,14 @@
 //! Text that a stranger wrote, and places in a text.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Bytes a peer sent as text: bounded, kept exactly, and escaped whenever they are shown.
 ///
 /// # Security
 /// Shown text holds printable ASCII only, so a peer cannot drive a terminal or forge a log line.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct PeerText(Box<[u8]>);
+pub struct PeerText(Arc<[u8]>);
 
 impl PeerText {
     /// The most bytes any protocol here allows in one text: a user agent's 256.
@@ -37,7 +38,7 @@ impl From<&str> for PeerText {
 
 impl fmt::Display for PeerText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for &byte in &self.0 {
+        for &byte in &*self.0 {
             if (0x20..=0x7e).contains(&byte) && byte != b'\\' {
                 write!(f, "{}", char::from(byte))?;
             } else {
