@@ -4,6 +4,10 @@ use std::net::IpAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+/// Room made beforehand, in bytes: enough for nearly every message of a handshake, so that writing
+/// one allocates once.
+const USUAL_LEN: usize = 256;
+
 /// Writes one payload of at most a given length. Writing beyond it is remembered, not done.
 #[derive(Debug)]
 pub struct Writer {
@@ -26,7 +30,7 @@ impl Writer {
     /// A writer for at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self {
-            buffer: BytesMut::new(),
+            buffer: BytesMut::with_capacity(limit.min(USUAL_LEN)),
             limit,
             wanted: 0,
         }
@@ -101,17 +105,26 @@ impl Writer {
         self.compact_size(text.len() as u64).bytes(text)
     }
 
-    /// The finished payload.
+    /// The payload as written so far.
     ///
     /// # Errors
     /// When it would be longer than the limit.
-    pub fn finish(self) -> Result<Bytes, TooLong> {
+    pub fn payload(&self) -> Result<&[u8], TooLong> {
         if self.wanted > self.limit {
             return Err(TooLong {
                 len: self.wanted,
                 limit: self.limit,
             });
         }
+        Ok(&self.buffer)
+    }
+
+    /// The finished payload.
+    ///
+    /// # Errors
+    /// When it would be longer than the limit.
+    pub fn finish(self) -> Result<Bytes, TooLong> {
+        self.payload()?;
         Ok(self.buffer.freeze())
     }
 }
