@@ -51,7 +51,7 @@ enum State<D: Dialect> {
 }
 
 /// The next state and what to say on the way there.
-type Transition<D> = (State<D>, Vec<Say>);
+type Transition<D> = (State<D>, &'static [Say]);
 
 impl<D: Dialect> State<D> {
     const fn awaited(&self) -> Awaited {
@@ -77,14 +77,14 @@ impl<D: Dialect> State<D> {
     ) -> Result<Transition<D>, HandshakeError<P::Rejection>> {
         Ok(match self {
             Self::AwaitVersion(step) => match step.on_frame(cx, policy, frame)? {
-                Next::Stay(step) => (Self::AwaitVersion(step), vec![]),
+                Next::Stay(step) => (Self::AwaitVersion(step), &[]),
                 Next::Go(step, say) => (Self::AwaitVerack(step), say),
             },
             Self::AwaitVerack(step) => match step.on_frame(cx, frame)? {
-                Next::Stay(step) => (Self::AwaitVerack(step), vec![]),
+                Next::Stay(step) => (Self::AwaitVerack(step), &[]),
                 Next::Go(peer, say) => (Self::Over(peer), say),
             },
-            Self::Over(peer) => (Self::Over(peer), vec![]),
+            Self::Over(peer) => (Self::Over(peer), &[]),
         })
     }
 }
@@ -170,7 +170,7 @@ impl<D: Dialect, P: Policy<RemoteVersion>> Handshake for Greeting<D, P> {
             match transition {
                 Ok((state, say)) => {
                     self.state = state;
-                    say.into_iter().for_each(|what| self.say(what));
+                    say.iter().for_each(|what| self.say(*what));
                 }
                 Err(error) => {
                     let last_words = self.cx.last_words(&error);

@@ -63,7 +63,7 @@ pub(crate) struct AwaitVerack<D: Dialect> {
 #[derive(Debug)]
 pub(crate) enum Next<Same, Other> {
     Stay(Same),
-    Go(Other, Vec<Say>),
+    Go(Other, &'static [Say]),
 }
 
 impl AwaitVersion {
@@ -158,10 +158,10 @@ impl AwaitVersion {
         if D::RULES.policy_turn == PolicyTurn::AfterMinimum {
             ask(cx)?;
         }
-        let say = match (cx.attempt.direction(), D::RULES.outbound_verack) {
-            (Direction::Inbound, _) => vec![Say::Version, Say::Verack],
-            (Direction::Outbound, OutboundVerack::AfterVersion) => vec![Say::Verack],
-            (Direction::Outbound, OutboundVerack::AfterVerack) => vec![],
+        let say: &[Say] = match (cx.attempt.direction(), D::RULES.outbound_verack) {
+            (Direction::Inbound, _) => &[Say::Version, Say::Verack],
+            (Direction::Outbound, OutboundVerack::AfterVersion) => &[Say::Verack],
+            (Direction::Outbound, OutboundVerack::AfterVerack) => &[],
         };
         let next = AwaitVerack {
             theirs,
@@ -232,9 +232,9 @@ impl<D: Dialect> AwaitVerack<D> {
 
     /// The peer's verack: the handshake is over.
     pub(crate) fn on_verack(self, cx: &mut Cx<D>) -> Next<Self, Box<Peer<D>>> {
-        let say = match (cx.attempt.direction(), D::RULES.outbound_verack) {
-            (Direction::Outbound, OutboundVerack::AfterVerack) => vec![Say::Verack],
-            (Direction::Outbound, OutboundVerack::AfterVersion) | (Direction::Inbound, _) => vec![],
+        let say: &[Say] = match (cx.attempt.direction(), D::RULES.outbound_verack) {
+            (Direction::Outbound, OutboundVerack::AfterVerack) => &[Say::Verack],
+            (Direction::Outbound, OutboundVerack::AfterVersion) | (Direction::Inbound, _) => &[],
         };
         let info = PeerInfo {
             addr: cx.attempt.addr,
