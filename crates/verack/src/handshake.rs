@@ -1,5 +1,6 @@
 //! The handshake of the family: moves bytes in and out of the steps.
 
+use std::mem;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -8,7 +9,7 @@ use peerage_core::{Direction, Exposure, Failed, Handshake, Interruption, Step};
 
 use crate::command::Command;
 use crate::dialect::{Dialect, ToMyself};
-use crate::envelope::{Envelope, Frame, FrameError, Header};
+use crate::envelope::{Envelope, Frame, FrameError, HEADER_LEN, Header};
 use crate::error::{Awaited, HandshakeError, MessageError};
 use crate::local::{Attempt, Local};
 use crate::message::{Payload, Reject};
@@ -32,7 +33,13 @@ use crate::version::Version;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Greeting<D: Dialect, P> {
+pub struct Greeting<D: Dialect, P>(
+    // Every step moves the greeting, and a driver's future keeps room for several moves.
+    Box<Dialogue<D, P>>,
+);
+
+#[derive(Debug)]
+struct Dialogue<D: Dialect, P> {
     cx: Cx<D>,
     policy: P,
     state: State<D>,
@@ -108,12 +115,12 @@ impl<D: Dialect> Local<D> {
 impl<D: Dialect, P: Policy<RemoteVersion>> Greeting<D, P> {
     /// The message being waited for.
     pub const fn awaited(&self) -> Awaited {
-        self.state.awaited()
+        self.0.state.awaited()
     }
 
     fn new(local: Local<D>, attempt: Attempt, policy: P) -> Self {
         let ours = local.version_for(&attempt);
-        let mut greeting = Self {
+        let mut dialogue = Box::new(Dialogue {
             cx: Cx {
                 local,
                 attempt,
@@ -125,13 +132,15 @@ impl<D: Dialect, P: Policy<RemoteVersion>> Greeting<D, P> {
             output: BytesMut::new(),
             received: 0,
             unread: 0,
-        };
+        });
         if attempt.direction() == Direction::Outbound {
-            greeting.say(Say::Version);
+            dialogue.say(Say::Version);
         }
-        greeting
+        Self(dialogue)
     }
+}
 
+impl<D: Dialect, P> Dialogue<D, P> {
     fn say(&mut self, what: Say) {
         let envelope = self.cx.envelope();
         match what {
@@ -146,45 +155,47 @@ impl<D: Dialect, P: Policy<RemoteVersion>> Handshake for Greeting<D, P> {
     type Error = HandshakeError<P::Rejection>;
 
     fn poll_transmit(&mut self) -> Option<Bytes> {
-        (!self.output.is_empty()).then(|| self.output.split().freeze())
+        let output = &mut self.0.output;
+        (!output.is_empty()).then(|| mem::take(output).freeze())
     }
 
-    fn advance(mut self, _: Instant, input: &mut BytesMut) -> Step<Self> {
-        self.received += input.len().saturating_sub(self.unread);
+    fn advance(self, _: Instant, input: &mut BytesMut) -> Step<Self> {
+        let mut this = self.0;
+        this.received += input.len().saturating_sub(this.unread);
         // What is said now goes out before more is heard, so that every answer stands in order.
-        while self.output.is_empty() {
-            if let State::Over(peer) = self.state {
+        while this.output.is_empty() {
+            if let State::Over(peer) = this.state {
                 return Step::Done(peer);
             }
-            let awaited = self.state.awaited();
-            let heard = self.cx.envelope().next(input, |header| {
-                self.state
-                    .admit(&self.cx, header)
+            let awaited = this.state.awaited();
+            let heard = this.cx.envelope().next(input, |header| {
+                this.state
+                    .admit(&this.cx, header)
                     .map_err(Refused::Handshake)
             });
             let transition = match heard {
                 Ok(None) => break,
-                Ok(Some(frame)) => self.state.on_frame(&mut self.cx, &mut self.policy, &frame),
+                Ok(Some(frame)) => this.state.on_frame(&mut this.cx, &mut this.policy, &frame),
                 Err(refused) => Err(refused.into_error(awaited)),
             };
             match transition {
                 Ok((state, say)) => {
-                    self.state = state;
-                    say.iter().for_each(|what| self.say(*what));
+                    this.state = state;
+                    say.iter().for_each(|what| this.say(*what));
                 }
                 Err(error) => {
-                    let last_words = self.cx.last_words(&error);
+                    let last_words = this.cx.last_words(&error);
                     return Step::Failed(Failed { error, last_words });
                 }
             }
         }
-        self.unread = input.len();
-        Step::More(self, None)
+        this.unread = input.len();
+        Step::More(Self(this), None)
     }
 
     fn interrupt(self, cause: Interruption) -> Failed<Self::Error> {
-        let (awaited, received) = (self.state.awaited(), self.received);
-        Failed::silent(match (cause, self.cx.refusal) {
+        let (awaited, received) = (self.0.state.awaited(), self.0.received);
+        Failed::silent(match (cause, self.0.cx.refusal) {
             (Interruption::Closed, Some(reject)) => {
                 HandshakeError::RejectedByPeer { awaited, reject }
             }
@@ -247,9 +258,9 @@ impl<D: Dialect> Cx<D> {
             };
             let mut writer = Writer::new(Reject::MAX_PAYLOAD);
             reject.write(&mut writer);
-            if let Ok(payload) = writer.finish() {
+            if let Ok(payload) = writer.payload() {
                 self.envelope()
-                    .write(Command::from_static("reject"), &payload, &mut output);
+                    .write(Command::from_static("reject"), payload, &mut output);
             }
         }
         output.freeze()
@@ -282,7 +293,9 @@ fn write_version(envelope: Envelope, version: &Version, output: &mut BytesMut) {
     let mut writer = Writer::new(Version::MAX_LEN);
     version.write(&mut writer);
     // The only part of variable length is the user agent, which its type bounds to 256 bytes.
-    if let Ok(payload) = writer.finish() {
-        envelope.write(Command::VERSION, &payload, output);
+    if let Ok(payload) = writer.payload() {
+        // A side that was dialled says its verack in the same breath.
+        output.reserve(2 * HEADER_LEN + payload.len());
+        envelope.write(Command::VERSION, payload, output);
     }
 }
