@@ -141,7 +141,11 @@ impl Envelope {
             return Ok(None);
         }
         input.advance(HEADER_LEN);
-        let payload = input.split_to(header.len).freeze();
+        // Splitting makes the buffer shared, which an empty payload is not worth.
+        let payload = match header.len {
+            0 => Bytes::new(),
+            len => input.split_to(len).freeze(),
+        };
         let computed = (self.checksum)(&payload);
         if computed != header.checksum {
             let (command, declared) = (header.command, header.checksum);

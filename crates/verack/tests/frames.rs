@@ -9,7 +9,9 @@ use peerage_verack::decred::{
 use peerage_verack::dialect::Message as _;
 use peerage_verack::dissect::frame;
 use peerage_verack::message::{Hash, Locators};
+use peerage_verack::zcash::Zcash;
 use peerage_verack::{Dialect as _, Services};
+use sha2::{Digest as _, Sha256};
 
 use crate::common::chain;
 use crate::common::vectors::{bytes, number, rows, text};
@@ -208,4 +210,12 @@ fn the_hash_of_the_header_frame_is_dcrds() {
     );
     // The checksum of a frame is the front of the same hash.
     assert_eq!(Decred::checksum(&rest[..Header::LEN]), hash[..4]);
+}
+
+#[test]
+fn the_checksum_of_nothing_is_the_front_of_its_hash() {
+    let blake256 = peerage_verack::decred::blake256::blake256(&[]);
+    assert_eq!(Decred::checksum(&[]), blake256[..4]);
+    let sha256d = Sha256::digest(Sha256::digest([]));
+    assert_eq!(Zcash::checksum(&[]), sha256d[..4]);
 }

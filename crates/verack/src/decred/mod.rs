@@ -41,6 +41,9 @@ pub const STRICT_FROM: ProtocolVersion = ProtocolVersion(12);
 /// messages that old peers are known to send early (getheaders has at most 16,039 bytes).
 pub const LEGACY_WINDOW: Budget = Budget::new(3, 32 * 1024);
 
+/// The checksum of an empty payload, which half the messages of a handshake have.
+const CHECKSUM_OF_NOTHING: [u8; 4] = [0x71, 0x6f, 0x6e, 0x86];
+
 /// The Decred dialect.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Decred;
@@ -87,6 +90,9 @@ impl Dialect for Decred {
     };
 
     fn checksum(payload: &[u8]) -> [u8; 4] {
+        if payload.is_empty() {
+            return CHECKSUM_OF_NOTHING;
+        }
         let [a, b, c, d, ..] = blake256::blake256(payload);
         [a, b, c, d]
     }
