@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
@@ -44,8 +45,9 @@ pub(crate) fn poll_short_read(
     cx: &mut Context<'_>,
     input: &mut BytesMut,
 ) -> Poll<io::Result<usize>> {
-    let mut chunk = [0; SHORT_READ_LEN];
-    let mut chunk = ReadBuf::new(&mut chunk);
+    // Not zeroed: most polls find nothing to read.
+    let mut space = [const { MaybeUninit::uninit() }; SHORT_READ_LEN];
+    let mut chunk = ReadBuf::uninit(&mut space);
     ready!(Pin::new(conn).poll_read(cx, &mut chunk))?;
     input.extend_from_slice(chunk.filled());
     Poll::Ready(Ok(chunk.filled().len()))
