@@ -26,12 +26,13 @@ const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(250);
 ///
 /// # Cancellation
 /// Dropping the future closes the connection and leaves nothing behind: no task, no entry anywhere.
-pub async fn greet<H: Handshake, C: Conn>(
+pub fn greet<H: Handshake, C: Conn>(
     conn: C,
     handshake: H,
     deadline: Instant,
-) -> Result<Greeted<H::Peer, C>, H::Error> {
-    greet_until(conn, handshake, deadline, pending()).await
+) -> impl Future<Output = Result<Greeted<H::Peer, C>, H::Error>> {
+    // Not a future around a future: each would keep room for the connection and the handshake.
+    greet_until(conn, handshake, deadline, pending())
 }
 
 /// As [`greet`], but ends with the handshake's cancelled error as soon as `cancelled` is ready.
@@ -52,6 +53,8 @@ pub async fn greet_until<H: Handshake, C: Conn>(
     // One timer for the whole dialogue: setting one up is dearer than asking it again.
     let mut timer = pin!(sleep_until(deadline));
     let mut wake_at = None;
+    // Looked at once after every operation.
+    let mut now = Instant::now();
     loop {
         let mut spoke = false;
         while let Some(bytes) = handshake.poll_transmit() {
@@ -63,8 +66,9 @@ pub async fn greet_until<H: Handshake, C: Conn>(
             let sent = tokio::select! {
                 biased;
                 () = &mut cancelled => Err(Interruption::Cancelled),
-                sent = bounded(timer.as_mut(), deadline, deadline, said) => sent,
+                sent = bounded(timer.as_mut(), now, deadline, deadline, said) => sent,
             };
+            now = Instant::now();
             if let Err(cause) = sent {
                 return Err(part(conn, handshake.interrupt(cause)).await);
             }
@@ -72,11 +76,13 @@ pub async fn greet_until<H: Handshake, C: Conn>(
         // After speaking, the machine is asked once more before anything is waited for.
         if !spoke {
             let until = wake_at.map_or(deadline, |at: Instant| at.min(deadline));
+            let heard = read_some(&mut conn, &mut input);
             let read = tokio::select! {
                 biased;
                 () = &mut cancelled => Err(Interruption::Cancelled),
-                read = bounded(timer.as_mut(), deadline, until, read_some(&mut conn, &mut input)) => read,
+                read = bounded(timer.as_mut(), now, deadline, until, heard) => read,
             };
+            now = Instant::now();
             match read {
                 Ok(Some(0)) => {
                     return Err(part(conn, handshake.interrupt(Interruption::Closed)).await);
@@ -86,7 +92,7 @@ pub async fn greet_until<H: Handshake, C: Conn>(
                 Err(cause) => return Err(part(conn, handshake.interrupt(cause)).await),
             }
         }
-        match handshake.advance(Instant::now().into_std(), &mut input) {
+        match handshake.advance(now.into_std(), &mut input) {
             Step::Done(peer) => {
                 return Ok(Greeted {
                     peer,
@@ -106,12 +112,13 @@ pub async fn greet_until<H: Handshake, C: Conn>(
 /// One operation that ends by `until`, no later than `deadline`; `None` when `until` came first.
 async fn bounded<T>(
     mut timer: Pin<&mut Sleep>,
+    now: Instant,
     deadline: Instant,
     until: Instant,
     operation: impl Future<Output = io::Result<T>>,
 ) -> Result<Option<T>, Interruption> {
     // Asked beforehand, because a timer is not heard beside an operation that never waits.
-    if Instant::now() >= deadline {
+    if now >= deadline {
         return Err(Interruption::DeadlinePassed);
     }
     if timer.deadline() != until {
