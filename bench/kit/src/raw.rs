@@ -6,13 +6,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::canned::Canned;
 use crate::{Error, Tally};
 
 /// Any free port on this machine.
 pub const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Connections the system may hold until they are accepted, as many as ours lets it.
+const BACKLOG: u32 = 128;
 
 /// What junk is written at once, in bytes at least.
 const JUNK_LEN: usize = 64 * 1024;
@@ -37,7 +40,11 @@ pub async fn answer(stream: &mut TcpStream, both: &[u8]) -> io::Result<()> {
 
 /// Answers every connection, each in its own task, and counts it on `done`.
 pub async fn listen(canned: Canned, done: Tally) -> Result<SocketAddr, Error> {
-    let listener = TcpListener::bind(ANY_PORT).await?;
+    let socket = TcpSocket::new_v4()?;
+    // Accepted connections inherit it, at no cost.
+    socket.set_nodelay(true)?;
+    socket.bind(ANY_PORT)?;
+    let listener = socket.listen(BACKLOG)?;
     let addr = listener.local_addr()?;
     let both: Arc<[u8]> = [canned.version, canned.verack].concat().into();
     accept_all(listener, move |mut stream| {

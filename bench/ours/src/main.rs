@@ -58,17 +58,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// A node that says the same of itself as every other peer here.
+/// A node that says the same of itself as zebra-network and the bare sockets.
 fn node<D: peerage::networks::Builtin>(chain: &str) -> Result<Greeter<D>, Error> {
     let mut greeter = Greeter::<D>::new(chain)?;
     greeter.local_mut().user_agent = "/bench:1/".into();
     Ok(greeter)
 }
 
-/// On Decred we speak the version of dcrd's newest tagged peer package, so that both do the same.
+/// On Decred we speak the version of dcrd's newest tagged peer package and say its user agent, so
+/// that both do the same.
 fn decred() -> Result<Greeter<Decred>, Error> {
     let mut greeter = node("simnet")?;
-    greeter.local_mut().protocol_version = ProtocolVersion(11);
+    let local = greeter.local_mut();
+    local.protocol_version = ProtocolVersion(11);
+    local.user_agent = "/dcrwire:1.0.0/bench:1.0.0/".into();
     Ok(greeter)
 }
 
@@ -204,8 +207,9 @@ async fn one_peer<D: Dialect>(
     greeted.add();
     match after {
         After::Drop => {}
-        // How it left is not the question here.
-        After::Serve => drop(peer.link_mut().serve_pings(drop).await),
+        After::Serve => {
+            let _how_it_left_is_not_the_question = peer.link_mut().serve_pings(drop).await;
+        }
         After::Keep(all) => {
             if let Ok(mut all) = all.lock() {
                 all.push(peer);
