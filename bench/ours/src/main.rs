@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use peerage::net::{Connection, Listener};
+use peerage::networks::Builtin;
 use peerage::verack::policy::AcceptAll;
-use peerage::verack::{Dialect, HandshakeError, ProtocolVersion};
+use peerage::verack::{HandshakeError, ProtocolVersion};
 use peerage::{ConnectedAddr, Decred, Greeter, Peer, Zcash};
 use peerage_bench_kit::canned::Canned;
 use peerage_bench_kit::{
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
 }
 
 /// A node that says the same of itself as zebra-network and the bare sockets.
-fn node<D: peerage::networks::Builtin>(chain: &str) -> Result<Greeter<D>, Error> {
+fn node<D: Builtin>(chain: &str) -> Result<Greeter<D>, Error> {
     let mut greeter = Greeter::<D>::new(chain)?;
     greeter.local_mut().user_agent = "/bench:1/".into();
     Ok(greeter)
@@ -68,14 +69,14 @@ fn node<D: peerage::networks::Builtin>(chain: &str) -> Result<Greeter<D>, Error>
 /// On Decred we speak the version of dcrd's newest tagged peer package and say its user agent, so
 /// that both do the same.
 fn decred() -> Result<Greeter<Decred>, Error> {
-    let mut greeter = node("simnet")?;
+    let mut greeter = node::<Decred>("simnet")?;
     let local = greeter.local_mut();
     local.protocol_version = ProtocolVersion(11);
     local.user_agent = "/dcrwire:1.0.0/bench:1.0.0/".into();
     Ok(greeter)
 }
 
-async fn run<D: Dialect>(
+async fn run<D: Builtin>(
     words: &Words,
     canned: Canned,
     node: impl Fn() -> Result<Greeter<D>, Error>,
@@ -120,7 +121,7 @@ async fn raw_dial(addr: SocketAddr, canned: Canned) -> Result<(), Error> {
 }
 
 /// Both ends ours, in one task, over a pipe in memory.
-async fn in_memory<D: Dialect>(
+async fn in_memory<D: Builtin>(
     near: Greeter<D>,
     far: Greeter<D>,
     count: u64,
@@ -157,7 +158,7 @@ fn connection<C>(io: C, addr: ConnectedAddr) -> Connection<C> {
 
 /// What becomes of a greeted peer.
 #[derive(Clone)]
-enum After<D: Dialect> {
+enum After<D: Builtin> {
     /// Nothing.
     Drop,
     /// It is served in its task until it leaves, as a node would.
@@ -168,7 +169,7 @@ enum After<D: Dialect> {
 
 /// Greets every connection, each in its own task. Counts a peer on `greeted`, and on `done` when
 /// what comes after is over as well.
-fn listen<D: Dialect>(
+fn listen<D: Builtin>(
     greeter: Greeter<D>,
     after: After<D>,
     greeted: Tally,
@@ -196,7 +197,7 @@ fn listen<D: Dialect>(
     Ok(addr)
 }
 
-async fn one_peer<D: Dialect>(
+async fn one_peer<D: Builtin>(
     greeter: &Greeter<D>,
     connection: Connection<TcpStream>,
     after: After<D>,
@@ -220,7 +221,7 @@ async fn one_peer<D: Dialect>(
 }
 
 /// Answers so many connections; ends when all of them have left.
-async fn serve<D: Dialect>(greeter: Greeter<D>, count: u64) -> Result<(), Error> {
+async fn serve<D: Builtin>(greeter: Greeter<D>, count: u64) -> Result<(), Error> {
     let (done, greeted) = (Tally::default(), Tally::default());
     let addr = listen(greeter, After::Serve, greeted.clone(), done.clone())?;
     let meter = Meter::start();
@@ -231,7 +232,7 @@ async fn serve<D: Dialect>(greeter: Greeter<D>, count: u64) -> Result<(), Error>
 }
 
 /// Dials and leaves so often.
-async fn dial_all<D: Dialect>(
+async fn dial_all<D: Builtin>(
     greeter: Greeter<D>,
     target: SocketAddr,
     count: u64,
@@ -273,7 +274,7 @@ async fn report(
 }
 
 /// Holds so many greeted connections and tells by how much resident memory grew.
-async fn idle<D: Dialect>(greeter: Greeter<D>, count: u64, name: &str) -> Result<(), Error> {
+async fn idle<D: Builtin>(greeter: Greeter<D>, count: u64, name: &str) -> Result<(), Error> {
     let greeted = Tally::default();
     let kept = Arc::default();
     let after = match name {
@@ -321,7 +322,7 @@ async fn hold(canned: Canned, target: SocketAddr, count: u64) -> Result<(), Erro
 
 /// Sends one frame again and again in place of a version, until we are refused. The count is that
 /// of messages taken in before the refusal, the bytes those read from the socket.
-async fn junk<D: Dialect>(greeter: Greeter<D>, name: &str, frame: Vec<u8>) -> Result<(), Error> {
+async fn junk<D: Builtin>(greeter: Greeter<D>, name: &str, frame: Vec<u8>) -> Result<(), Error> {
     let listener = tokio::net::TcpListener::bind(raw::ANY_PORT).await?;
     let addr = listener.local_addr()?;
     let meter = Meter::start();
@@ -349,7 +350,7 @@ mod tests {
     use peerage::verack::envelope::{Command, Envelope};
     use peerage::verack::{Services, Version};
 
-    fn canned_frames_are_sound<D: Dialect>(canned: &Canned, magic: &[u8], version: u32) {
+    fn canned_frames_are_sound<D: Builtin>(canned: &Canned, magic: &[u8], version: u32) {
         let envelope = Envelope {
             magic: magic.try_into().unwrap(),
             checksum: D::checksum,

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use peerage::net::Target;
-use peerage::networks::{AnyNetwork, AnyNode, NETWORKS, PeerAddress, Setup, by_name};
-use peerage::{NodeKey, Route, Tables};
+use peerage::networks::{AnyNetwork, AnyNode, NETWORKS, Options, PeerAddress, Setup, by_name};
+use peerage::{Destination, NodeKey, Route, Tables};
 
 use crate::output::{Failed, misused, usage};
 
@@ -25,9 +24,9 @@ pub(crate) struct NodeArgs {
     #[arg(long)]
     pub(crate) isolated: bool,
 
-    /// Service bits to claim, decimal or 0x…
-    #[arg(long, value_name = "BITS", default_value = "0", value_parser = bits)]
-    pub(crate) services: u64,
+    /// Service bits to claim, decimal or 0x…; none when not given.
+    #[arg(long, value_name = "BITS", value_parser = bits)]
+    pub(crate) services: Option<u64>,
 
     /// The height of the best block, to claim and to judge versions by.
     #[arg(long, value_name = "HEIGHT")]
@@ -53,9 +52,12 @@ impl NodeArgs {
             tables: tables.clone(),
             key,
             isolated: self.isolated,
-            services: self.services,
-            height: self.height,
             route,
+            options: Options {
+                services: self.services,
+                height: self.height,
+                ..Options::NONE
+            },
         };
         network.node(&setup).map_err(usage)
     }
@@ -92,13 +94,13 @@ impl std::str::FromStr for NetworkArg {
     }
 }
 
-/// Text that names a peer, resolved to its network and target.
-pub(crate) fn peer(
+/// The network of a peer, from its address or the one chosen.
+pub(crate) fn network_of(
     text: &str,
     chosen: Option<NetworkArg>,
-) -> Result<(&'static dyn AnyNetwork, String), Failed> {
+) -> Result<&'static dyn AnyNetwork, Failed> {
     let address = PeerAddress::parse(text).map_err(usage)?;
-    let named = address.network.and_then(by_name);
+    let named = address.network.and_then(|network| by_name(network.0));
     match (named, chosen) {
         (Some(named), Some(chosen)) if named.network() != chosen.0.network() => {
             Err(misused(format!(
@@ -106,13 +108,13 @@ pub(crate) fn peer(
                 named.network()
             )))
         }
-        (Some(network), _) => Ok((network, address.target)),
-        (None, Some(chosen)) => Ok((chosen.0, address.target)),
+        (Some(network), _) => Ok(network),
+        (None, Some(chosen)) => Ok(chosen.0),
         (None, None) => Err(misused(format!(
             "{text} names no network: write {} or add -n NETWORK ({})",
             NETWORKS
                 .iter()
-                .map(|network| format!("{}://{text}", network.scheme()))
+                .map(|network| network.address_of(text))
                 .collect::<Vec<_>>()
                 .join(" or "),
             names()
@@ -120,9 +122,9 @@ pub(crate) fn peer(
     }
 }
 
-/// A target, with the node's customary port where none is given.
-pub(crate) fn target(text: &str, node: &dyn AnyNode) -> Result<Target, Failed> {
-    Target::parse(text, node.port())
+/// Whom to dial, with the node's customary port where none is given.
+pub(crate) fn destination(text: &str, node: &dyn AnyNode) -> Result<Destination, Failed> {
+    node.destination(text)
         .map_err(|error| misused(format!("{text:?} is no address: {error}")))
 }
 
@@ -178,7 +180,7 @@ mod tests {
     #[test]
     fn a_peer_needs_one_network_and_only_one() {
         let zcash: NetworkArg = "zcash".parse().unwrap();
-        let network = |text, chosen| peer(text, chosen).map(|(network, _)| network.network().0);
+        let network = |text, chosen| network_of(text, chosen).map(|network| network.network().0);
         assert_eq!(network("zec://h:1", None).ok(), Some("zcash"));
         assert_eq!(network("dcr://h", None).ok(), Some("decred"));
         assert_eq!(network("h:1", Some(zcash)).ok(), Some("zcash"));

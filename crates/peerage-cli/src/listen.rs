@@ -220,8 +220,10 @@ fn show(out: &mut Out, event: &Event, json: bool) -> Result<(), Failed> {
             let rtt = facts.rtt.map_or_else(|| "no answer to ping".into(), millis);
             let mark = out.tone(Tone::Good, "greeted");
             out.line(format!(
-                "{mark}  {}  {}  version {}  {}  height {}  {rtt}",
-                facts.addr, facts.agent, facts.negotiated, facts.services_shown, facts.height
+                "{mark}  {}  {}  {}  {rtt}",
+                facts.addr,
+                facts.agent,
+                facts.brief()
             ))?;
         }
         (Event::Refused { addr, reason }, false) => {

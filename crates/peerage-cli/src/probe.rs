@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerage::net::Target;
-use peerage::networks::{AnyNode, PeerFacts};
-use peerage::{Kind, Outcome, Probe, ProbeOptions, Reason, Route, Tables};
-use serde_json::{Value, json};
+use peerage::networks::{AnyNode, Fact, PeerFacts};
+use peerage::{Destination, Kind, Outcome, Probe, ProbeOptions, Reason, Route, Tables};
+use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
-use crate::args::{NetworkArg, NodeArgs, peer, span, target};
+use crate::args::{NetworkArg, NodeArgs, destination, network_of, span};
 use crate::output::{
     Exit, Failed, Out, Tone, complain, millis, millis_json, misused, progress, reason_json, usage,
 };
@@ -72,7 +71,7 @@ pub(crate) struct Args {
 struct Order {
     shown: String,
     node: Arc<dyn AnyNode>,
-    target: Target,
+    to: Destination,
 }
 
 pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
@@ -92,7 +91,7 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
         while running.len() < MAX_AT_ONCE {
             let Some(order) = waiting.next() else { break };
             running.spawn(async move {
-                let probe = order.node.probe(&order.target, &options).await;
+                let probe = order.node.probe(&order.to, &options).await;
                 (order, probe)
             });
         }
@@ -140,7 +139,7 @@ fn orders(args: &Args, tables: &Tables) -> Result<Vec<Order>, Failed> {
     let mut nodes: Vec<Arc<dyn AnyNode>> = Vec::new();
     let mut orders = Vec::with_capacity(args.peers.len());
     for text in &args.peers {
-        let (network, rest) = peer(text, args.network)?;
+        let network = network_of(text, args.network)?;
         let known = nodes
             .iter()
             .find(|node| node.network() == network.network());
@@ -152,11 +151,11 @@ fn orders(args: &Args, tables: &Tables) -> Result<Vec<Order>, Failed> {
                 node
             }
         };
-        let target = target(&rest, &*node)?;
+        let to = destination(text, &*node)?;
         orders.push(Order {
-            shown: format!("{}://{target}", network.scheme()),
+            shown: network.shown(&to),
             node,
-            target,
+            to,
         });
     }
     if args.transcript && args.json && orders.len() > 1 {
@@ -205,15 +204,7 @@ fn verdict_of(facts: &PeerFacts) -> String {
     let rtt = facts
         .rtt
         .map_or_else(String::new, |rtt| format!(", answers in {}", millis(rtt)));
-    let services = if facts.services == 0 {
-        "nothing".into()
-    } else {
-        facts.services_shown.clone()
-    };
-    format!(
-        "greeted: {} serves {services} at height {}{rtt}",
-        facts.agent, facts.height
-    )
+    format!("greeted: {} {}{rtt}", facts.agent, facts.in_words())
 }
 
 /// What a reason means and what to do, in one line.
@@ -264,19 +255,29 @@ pub(crate) fn extend(object: &mut Value, more: Option<Value>) {
     }
 }
 
-/// A greeted peer as JSON.
+/// A greeted peer as JSON: what every network shares, and its own facts beside it.
 pub(crate) fn facts_json(facts: &PeerFacts) -> Value {
-    json!({
+    let own = facts.fields().into_iter();
+    let own: Map<_, _> = own
+        .map(|(name, fact)| (name.to_owned(), fact_json(fact)))
+        .collect();
+    let mut body = json!({
         "agent": facts.agent.to_string(),
-        "protocol_version": facts.protocol_version,
-        "negotiated": facts.negotiated,
-        "services": format!("{:#x}", facts.services),
-        "services_shown": facts.services_shown,
         "height": facts.height,
-        "time": facts.time.0,
-        "relay": facts.relay,
         "dropped": facts.dropped,
         "early": facts.early,
         "rtt_ms": facts.rtt.map(millis_json),
-    })
+    });
+    extend(&mut body, Some(Value::Object(own)));
+    body
+}
+
+fn fact_json(fact: Fact) -> Value {
+    match fact {
+        Fact::Int(value) => json!(value),
+        Fact::Flag(value) => json!(value),
+        Fact::Text(value) => json!(value),
+        Fact::List(values) => json!(values),
+        Fact::Unknown => Value::Null,
+    }
 }

@@ -1,12 +1,11 @@
 //! Messages explained, in terms that every network shares.
 
-use peerage_core::wire::FieldValue;
-use peerage_verack::dissect::{Dissection, meaning, shown};
-use peerage_verack::envelope::HEADER_LEN;
-use peerage_verack::{ChainTable, Dialect};
+use std::time::Duration;
+
+use peerage_core::Direction;
 
 /// One frame explained.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Explained {
     /// The command, where it is one.
     pub command: Option<String>,
@@ -14,6 +13,10 @@ pub struct Explained {
     pub frame_len: Option<usize>,
     /// Declared payload length, in bytes.
     pub payload_len: Option<usize>,
+    /// What the wire hides by encryption, where it does. Offsets then count in here.
+    pub plain: Option<Vec<u8>>,
+    /// The fields around the payload, as far as they are there.
+    pub envelope: Vec<ExplainedField>,
     /// The payload's fields; on error those before it.
     pub fields: Vec<ExplainedField>,
     /// Whether encoding the decoded message again gives the same bytes.
@@ -50,45 +53,35 @@ pub struct ExplainError {
     pub message: String,
 }
 
-impl Explained {
-    pub(crate) fn new<D: Dialect>(chain: &ChainTable, found: &Dissection) -> Self {
-        let fields = found.fields.iter().map(|field| ExplainedField {
-            path: field.path(),
-            offset: HEADER_LEN + field.offset,
-            len: field.len,
-            value: shown(field),
-            number: match field.value {
-                FieldValue::Uint(value) => Some(value.into()),
-                FieldValue::Int(value) => Some(value.into()),
-                FieldValue::Ip(_) | FieldValue::Text(_) | FieldValue::Bytes(_) | FieldValue::List { .. } => None,
-            },
-            meaning: meaning::<D>(chain, field),
-        });
-        let header = found.header;
+impl ExplainError {
+    /// An error in words, its causes included.
+    pub fn new(kind: &'static str, offset: usize, error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            message.push_str(": ");
+            message.push_str(&error.to_string());
+            cause = error.source();
+        }
         Self {
-            command: header
-                .and_then(|header| header.command)
-                .map(|command| command.to_string()),
-            frame_len: header.map(|header| header.wire_len()),
-            payload_len: header.map(|header| header.len),
-            fields: fields.collect(),
-            canonical: found.canonical,
-            error: found.error.map(|error| ExplainError {
-                kind: error.kind(),
-                offset: error.offset(),
-                message: with_cause(&error),
-            }),
+            kind,
+            offset,
+            message,
         }
     }
 }
 
-fn with_cause(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        message.push_str(": ");
-        message.push_str(&error.to_string());
-        cause = error.source();
-    }
-    message
+/// One message of a dialogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Outbound: we said it. Inbound: the peer did.
+    pub direction: Direction,
+    /// When its last byte went by, since the dialogue began.
+    pub at: Duration,
+    /// Offset of its first byte in its own direction, in bytes.
+    pub offset: usize,
+    /// Its bytes on the wire.
+    pub bytes: Vec<u8>,
+    /// What they mean.
+    pub explained: Explained,
 }

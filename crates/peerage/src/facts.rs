@@ -1,12 +1,12 @@
-//! What is known of a greeted peer.
+//! What is known of a greeted peer, in terms that every network shares.
 
 use std::time::Duration;
 
-use peerage_core::{PeerText, UnixTime};
-use peerage_verack::dissect::services_shown;
-use peerage_verack::{Dialect, PeerInfo};
+use peerage_core::PeerText;
 
-/// What is known of a greeted peer, in terms that every network shares.
+use crate::family::VersionFacts;
+
+/// What is known of a greeted peer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerFacts {
     /// The peer itself: whom we dialled, by address or name, or where it dialled from. Never a
@@ -14,44 +14,82 @@ pub struct PeerFacts {
     pub addr: String,
     /// Its software.
     pub agent: PeerText,
-    /// The protocol version it claims.
-    pub protocol_version: u32,
-    /// The protocol version agreed on.
-    pub negotiated: u32,
-    /// Its service bits.
-    pub services: u64,
-    /// Their names.
-    pub services_shown: String,
-    /// The height it claims.
-    pub height: u32,
-    /// Its clock.
-    pub time: UnixTime,
-    /// Whether it wants transactions announced.
-    pub relay: bool,
+    /// The height it claims, where it claims one.
+    pub height: Option<u64>,
     /// Messages it sent too early that the network ignores.
     pub dropped: u32,
     /// Messages it sent early that are kept.
     pub early: usize,
     /// The last round trip measured.
     pub rtt: Option<Duration>,
+    /// What only its kind of network has.
+    pub about: About,
+}
+
+/// What only one kind of network knows of a peer.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum About {
+    /// The version/verack family.
+    Version(VersionFacts),
+}
+
+/// A fact by itself, for whoever shows them all under their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A number.
+    Int(i64),
+    /// Yes or no.
+    Flag(bool),
+    /// Text; what a peer wrote in it is escaped.
+    Text(String),
+    /// Several texts.
+    List(Vec<String>),
+    /// It is not known.
+    Unknown,
 }
 
 impl PeerFacts {
-    pub(crate) fn new<D: Dialect>(info: &PeerInfo, early: usize) -> Self {
-        let theirs = &info.theirs;
-        Self {
-            addr: info.addr.to_string(),
-            agent: theirs.user_agent.clone(),
-            protocol_version: theirs.protocol_version.0,
-            negotiated: info.negotiated.0,
-            services: theirs.services.0,
-            services_shown: services_shown::<D>(theirs.services.0),
-            height: theirs.height.0,
-            time: theirs.time,
-            relay: theirs.relay,
-            dropped: info.dropped,
-            early,
-            rtt: None,
+    /// What only its kind of network has, by stable snake-case names.
+    pub fn fields(&self) -> Vec<(&'static str, Fact)> {
+        match &self.about {
+            About::Version(facts) => facts.fields(),
+        }
+    }
+
+    /// What each step of its handshake brought, in words; as many as the network's
+    /// [`Stages::greet`](crate::protocol::Stages::greet).
+    pub fn notes(&self) -> Vec<String> {
+        match &self.about {
+            About::Version(facts) => facts.notes(self),
+        }
+    }
+
+    /// What was agreed to be spoken, in a word: `170190`.
+    pub fn speaks(&self) -> String {
+        match &self.about {
+            About::Version(facts) => facts.negotiated.to_string(),
+        }
+    }
+
+    /// What it claims, for a row of a list: `version 170190  none  height 0`.
+    pub fn brief(&self) -> String {
+        match &self.about {
+            About::Version(facts) => facts.brief(self),
+        }
+    }
+
+    /// What it claims, as the end of a sentence about it: `serves nothing at height 0`.
+    pub fn in_words(&self) -> String {
+        match &self.about {
+            About::Version(facts) => facts.in_words(self),
+        }
+    }
+
+    /// What it said in its `version`, where its network has that.
+    pub const fn version(&self) -> Option<&VersionFacts> {
+        match &self.about {
+            About::Version(facts) => Some(facts),
         }
     }
 }

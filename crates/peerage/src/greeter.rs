@@ -1,166 +1,54 @@
 //! A node that greets: dials and answers, one call each.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant as StdInstant};
 
-use peerage_core::{Blame, ConnectedAddr, Detail, Failure, Kind, PeerText, Retry, Stage};
+use peerage_core::{AcceptAll, ConnectedAddr, Policy};
 use peerage_net::blocking::{self, BlockingLink, BlockingTcp};
-use peerage_net::{
-    Conn, Connection, Connector, Link, LinkError, ProxyProblem, ReachError, Route, Target,
-    TargetError,
-};
-use peerage_verack::nonce::Domain;
-use peerage_verack::policy::AcceptAll;
-use peerage_verack::{
-    Attempt, Codec, Dialect, HandshakeError, Local, PeerInfo, Policy, RemoteVersion, SessionError,
-    Table,
-};
-use tokio::net::TcpStream;
+use peerage_net::{Conn, Connection, Connector, Link, ProxyProblem, ReachError, Route};
 use tokio::time::Instant;
 
-use crate::builtin::Builtin;
+use crate::destination::{AddressError, Destination};
+use crate::dial::{DialError, UnknownChain};
 use crate::identity::NodeKey;
 use crate::os;
+use crate::peer::{BlockingPeer, Peer};
+use crate::protocol::{Attempt, Parts, Protocol, Seed};
 
 /// A node on one chain that greets peers.
 ///
 /// It holds what lives as long as the node; every call is one attempt with its own deadline, and
 /// leaves nothing behind when it fails or is dropped. Clones are the same node.
 #[derive(Clone, Debug)]
-pub struct Greeter<D: Dialect> {
-    local: Local<D>,
+pub struct Greeter<N: Protocol> {
+    local: N::Local,
     route: Route,
     isolated: bool,
 }
 
-/// A chain name that the table does not have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{network} has no chain {got}; it has {known}")]
-pub struct UnknownChain {
-    /// The network.
-    pub network: peerage_core::Network,
-    /// The name asked for.
-    pub got: PeerText,
-    /// The names there are, separated by commas.
-    pub known: Box<str>,
-}
+/// What a dial on `N` with a policy that rejects with `R` fails with.
+pub type DialErrorOf<N, R = Infallible> = DialError<<N as Protocol>::Error<R>>;
 
-impl Failure for UnknownChain {
-    fn stage(&self) -> Stage {
-        Stage::Input
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Usage
-    }
-
-    fn detail(&self) -> Detail {
-        Detail::none()
-            .with("network", self.network.0)
-            .with("got", self.got.clone())
-            .with("known", PeerText::from(&*self.known))
-    }
-}
-
-/// A peer that was greeted, over its connection.
-#[derive(Debug)]
-pub struct Peer<D: Dialect, C = TcpStream> {
-    info: PeerInfo,
-    early: usize,
-    link: Link<Codec<D>, C>,
-}
-
-/// A peer that was greeted, over a blocking connection.
-#[derive(Debug)]
-pub struct BlockingPeer<D: Dialect> {
-    info: PeerInfo,
-    link: BlockingLink<Codec<D>>,
-}
-
-/// Why a dial yielded no peer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DialError<R = std::convert::Infallible> {
-    /// The text names no target.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// There was no connection.
-    #[error(transparent)]
-    Reach(#[from] ReachError),
-    /// There was no handshake.
-    #[error(transparent)]
-    Greet(HandshakeError<R>),
-}
-
-impl<R: std::fmt::Debug + std::fmt::Display + 'static> DialError<R> {
-    /// Each variant's error answers for itself.
-    fn inner(&self) -> &dyn Failure {
-        match self {
-            Self::Target(error) => error,
-            Self::Reach(error) => error,
-            Self::Greet(error) => error,
-        }
-    }
-}
-
-impl<R: std::fmt::Debug + std::fmt::Display + 'static> Failure for DialError<R> {
-    fn stage(&self) -> Stage {
-        self.inner().stage()
-    }
-
-    fn kind(&self) -> Kind {
-        self.inner().kind()
-    }
-
-    fn blame(&self) -> Blame {
-        self.inner().blame()
-    }
-
-    fn retry(&self) -> Retry {
-        self.inner().retry()
-    }
-
-    fn detail(&self) -> Detail {
-        self.inner().detail()
-    }
-}
-
-fn deadline_in(limit: Duration) -> Instant {
+pub(crate) fn deadline_in(limit: Duration) -> Instant {
     Instant::from_std(os::deadline(Instant::now().into_std(), limit))
 }
 
-impl<D: Builtin> Greeter<D> {
+impl<N: Protocol> Greeter<N> {
     /// A node on a chain of the compiled-in table, with a fresh key.
     ///
     /// # Errors
     /// When the network has no such chain.
     pub fn new(chain: &str) -> Result<Self, UnknownChain> {
-        Self::on(&D::builtin_table(), chain)
+        Self::on(&N::builtin_table(), chain)
     }
-}
 
-impl<D: Dialect> Greeter<D> {
     /// A node on a chain of `table`, with a fresh key.
     ///
     /// # Errors
     /// When the table has no such chain.
-    pub fn on(table: &Table, chain: &str) -> Result<Self, UnknownChain> {
-        let found = table.chain(chain).cloned().ok_or_else(|| {
-            let names: Vec<_> = table
-                .chains
-                .iter()
-                .map(|chain| chain.name.as_str())
-                .collect();
-            UnknownChain {
-                network: D::NETWORK,
-                got: chain.into(),
-                known: names.join(", ").into(),
-            }
-        })?;
-        let agent = concat!("/peerage:", env!("CARGO_PKG_VERSION"), "/");
-        let keys = NodeKey::generate().nonce_keys();
-        let local = Local::new(found, table.protocol_version, agent.into(), keys);
+    pub fn on(table: &N::Table, chain: &str) -> Result<Self, UnknownChain> {
         Ok(Self {
-            local,
+            local: N::local(table, chain, &NodeKey::generate())?,
             route: Route::Direct,
             isolated: false,
         })
@@ -169,7 +57,7 @@ impl<D: Dialect> Greeter<D> {
     /// The same node under a lasting key.
     #[must_use]
     pub fn with_key(mut self, key: &NodeKey) -> Self {
-        self.local.nonce_keys = key.nonce_keys();
+        N::set_key(&mut self.local, key);
         self
     }
 
@@ -193,17 +81,26 @@ impl<D: Dialect> Greeter<D> {
     }
 
     /// What the node says of itself.
-    pub const fn local(&self) -> &Local<D> {
+    pub const fn local(&self) -> &N::Local {
         &self.local
     }
 
     /// What the node says of itself, to be changed.
-    pub const fn local_mut(&mut self) -> &mut Local<D> {
+    pub const fn local_mut(&mut self) -> &mut N::Local {
         &mut self.local
     }
 
+    /// Reads the address of a peer: `host`, `host:port`, or with a scheme of the network; the
+    /// chain's customary port when none is given.
+    ///
+    /// # Errors
+    /// When it is no address of this network.
+    pub fn destination(&self, text: &str) -> Result<Destination, AddressError> {
+        N::destination(text, N::port(&self.local))
+    }
+
     /// One attempt over what is connected.
-    pub(crate) fn attempt(&self, addr: ConnectedAddr) -> Attempt {
+    pub(crate) fn attempt(&self, addr: ConnectedAddr, to: Option<&Destination>) -> Attempt {
         let addr = if self.isolated {
             ConnectedAddr::Isolated {
                 direction: addr.direction(),
@@ -213,51 +110,85 @@ impl<D: Dialect> Greeter<D> {
         };
         Attempt {
             addr,
-            domain: Domain::default(),
+            to: to.cloned(),
             time: os::wall_clock(),
-            random: os::random(),
+            seed: Seed::new(os::random()),
         }
     }
 
-    /// Dials `target` (`host`, `host:port`; the chain's customary port when none is given) and
-    /// greets it, all within `limit`.
+    /// Dials a peer by its address, see [`Greeter::destination`], and greets it, all within `limit`.
     ///
     /// # Errors
     /// Says at which stage it failed, who is to blame and whether to retry.
     ///
     /// # Cancellation
     /// Dropping the future closes what it opened.
-    pub async fn dial(&self, target: &str, limit: Duration) -> Result<Peer<D>, DialError> {
+    pub async fn dial(&self, address: &str, limit: Duration) -> Result<Peer<N>, DialErrorOf<N>> {
         let deadline = deadline_in(limit);
-        let target = Target::parse(target, self.local.chain.port)?;
-        let connection = self.route.connect(&target, deadline).await?;
-        self.greet(connection, AcceptAll, deadline)
-            .await
-            .map_err(DialError::Greet)
+        let to = self.destination(address)?;
+        self.dial_to(&to, AcceptAll, deadline).await
+    }
+
+    /// Dials `to` and greets it, by `deadline`.
+    ///
+    /// # Errors
+    /// As [`Greeter::dial`].
+    ///
+    /// # Cancellation
+    /// As [`Greeter::dial`].
+    pub async fn dial_to<P: Policy<N::View>>(
+        &self,
+        to: &Destination,
+        policy: P,
+        deadline: Instant,
+    ) -> Result<Peer<N>, DialErrorOf<N, P::Rejection>> {
+        let connection = self.route.connect(&to.target, deadline).await?;
+        let greeted = self.greet_as(connection, Some(to), policy, deadline).await;
+        greeted.map_err(DialError::Greet)
     }
 
     /// Greets whoever is at the other end of `connection`, either direction.
+    ///
+    /// Where peers have keys, whom we dialled must be known: see [`Greeter::greet_as`].
     ///
     /// # Errors
     /// The handshake's error, whatever the cause.
     ///
     /// # Cancellation
     /// Dropping the future closes the connection.
-    pub async fn greet<C: Conn, P: Policy<RemoteVersion>>(
+    pub async fn greet<C: Conn, P: Policy<N::View>>(
         &self,
         connection: Connection<C>,
         policy: P,
         deadline: Instant,
-    ) -> Result<Peer<D, C>, HandshakeError<P::Rejection>> {
-        let handshake = self.local.greet_with(self.attempt(connection.addr), policy);
+    ) -> Result<Peer<N, C>, N::Error<P::Rejection>> {
+        self.greet_as(connection, None, policy, deadline).await
+    }
+
+    /// As [`Greeter::greet`], over a connection on which we expect `to`.
+    ///
+    /// # Errors
+    /// As [`Greeter::greet`].
+    ///
+    /// # Cancellation
+    /// As [`Greeter::greet`].
+    pub async fn greet_as<C: Conn, P: Policy<N::View>>(
+        &self,
+        connection: Connection<C>,
+        to: Option<&Destination>,
+        policy: P,
+        deadline: Instant,
+    ) -> Result<Peer<N, C>, N::Error<P::Rejection>> {
+        let attempt = self.attempt(connection.addr, to);
+        let handshake = N::greeting(&self.local, &attempt, policy)?;
         let greeted = peerage_net::greet(connection.io, handshake, deadline).await?;
-        let early = greeted.peer.early().len();
-        let (info, codec) = greeted.peer.into_parts();
-        Ok(Peer {
+        let Parts {
             info,
             early,
-            link: Link::new(greeted.conn, codec, greeted.leftover),
-        })
+            session,
+        } = N::take_apart(greeted.peer);
+        let link = Link::new(greeted.conn, session, greeted.leftover);
+        Ok(Peer::new(info, early, link))
     }
 
     /// As [`Greeter::dial`], on this thread and without a runtime.
@@ -270,17 +201,17 @@ impl<D: Dialect> Greeter<D> {
     /// As [`Greeter::dial`].
     pub fn dial_blocking(
         &self,
-        target: &str,
+        address: &str,
         limit: Duration,
-    ) -> Result<BlockingPeer<D>, DialError> {
+    ) -> Result<BlockingPeer<N>, DialErrorOf<N>> {
         let deadline = os::deadline(StdInstant::now(), limit);
-        let target = Target::parse(target, self.local.chain.port)?;
+        let to = self.destination(address)?;
         if let Route::Socks5(socks) = &self.route {
             let (proxy, problem) = (socks.proxy().clone(), ProxyProblem::AsynchronousOnly);
             return Err(ReachError::Proxy { proxy, problem }.into());
         }
-        let (conn, addr) = blocking::connect(&target, deadline)?;
-        self.greet_blocking(conn, addr, AcceptAll, deadline)
+        let (conn, addr) = blocking::connect(&to.target, deadline)?;
+        self.greet_blocking_as(conn, addr, Some(&to), AcceptAll, deadline)
             .map_err(DialError::Greet)
     }
 
@@ -291,95 +222,35 @@ impl<D: Dialect> Greeter<D> {
     ///
     /// # Cancellation
     /// By a [`blocking::Canceller`] of the connection.
-    pub fn greet_blocking<P: Policy<RemoteVersion>>(
+    pub fn greet_blocking<P: Policy<N::View>>(
         &self,
         conn: BlockingTcp,
         addr: ConnectedAddr,
         policy: P,
         deadline: StdInstant,
-    ) -> Result<BlockingPeer<D>, HandshakeError<P::Rejection>> {
-        let handshake = self.local.greet_with(self.attempt(addr), policy);
+    ) -> Result<BlockingPeer<N>, N::Error<P::Rejection>> {
+        self.greet_blocking_as(conn, addr, None, policy, deadline)
+    }
+
+    /// As [`Greeter::greet_as`], on this thread and without a runtime.
+    ///
+    /// # Errors
+    /// As [`Greeter::greet`].
+    ///
+    /// # Cancellation
+    /// As [`Greeter::greet_blocking`].
+    pub fn greet_blocking_as<P: Policy<N::View>>(
+        &self,
+        conn: BlockingTcp,
+        addr: ConnectedAddr,
+        to: Option<&Destination>,
+        policy: P,
+        deadline: StdInstant,
+    ) -> Result<BlockingPeer<N>, N::Error<P::Rejection>> {
+        let handshake = N::greeting(&self.local, &self.attempt(addr, to), policy)?;
         let greeted = blocking::greet(conn, handshake, deadline)?;
-        let (info, codec) = greeted.peer.into_parts();
-        Ok(BlockingPeer {
-            info,
-            link: BlockingLink::new(greeted.conn, codec, greeted.leftover),
-        })
-    }
-}
-
-impl<D: Dialect, C: Conn> Peer<D, C> {
-    /// What is known of it since the handshake.
-    pub const fn info(&self) -> &PeerInfo {
-        &self.info
-    }
-
-    /// The next message; those that came early come first.
-    ///
-    /// # Errors
-    /// When the connection ends or the peer breaks the protocol.
-    ///
-    /// # Cancellation
-    /// Dropping the future loses nothing.
-    pub async fn recv(&mut self) -> Result<D::Message, LinkError<SessionError>> {
-        self.link.recv().await
-    }
-
-    /// Sends a message.
-    ///
-    /// # Errors
-    /// When it cannot be encoded for this peer, or the connection ends.
-    ///
-    /// # Cancellation
-    /// See [`Link::send`].
-    pub async fn send(&mut self, message: &D::Message) -> Result<(), LinkError<SessionError>> {
-        self.link.send(message).await
-    }
-
-    /// Measures the round trip, within `limit`.
-    ///
-    /// # Errors
-    /// See [`Link::ping`].
-    pub async fn ping(&mut self, limit: Duration) -> Result<Duration, LinkError<SessionError>> {
-        let nonce = u64::from_be_bytes(os::random());
-        self.link.ping(nonce, deadline_in(limit)).await
-    }
-
-    /// How many messages came before the verack and wait to be received.
-    pub(crate) fn early(&self) -> usize {
-        self.early
-    }
-
-    /// The link itself.
-    pub const fn link_mut(&mut self) -> &mut Link<Codec<D>, C> {
-        &mut self.link
-    }
-}
-
-impl<D: Dialect> BlockingPeer<D> {
-    /// What is known of it since the handshake.
-    pub const fn info(&self) -> &PeerInfo {
-        &self.info
-    }
-
-    /// The next message, within `limit`; those that came early come first.
-    ///
-    /// # Errors
-    /// See [`BlockingLink::recv`].
-    pub fn recv(&mut self, limit: Duration) -> Result<D::Message, LinkError<SessionError>> {
-        self.link.recv(os::deadline(StdInstant::now(), limit))
-    }
-
-    /// Sends a message, within `limit`.
-    ///
-    /// # Errors
-    /// See [`BlockingLink::send`].
-    pub fn send(
-        &mut self,
-        message: &D::Message,
-        limit: Duration,
-    ) -> Result<(), LinkError<SessionError>> {
-        let deadline = os::deadline(StdInstant::now(), limit);
-        self.link.send(message, deadline)
+        let parts = N::take_apart(greeted.peer);
+        let link = BlockingLink::new(greeted.conn, parts.session, greeted.leftover);
+        Ok(BlockingPeer::new(parts.info, link))
     }
 }

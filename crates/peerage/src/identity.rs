@@ -6,7 +6,6 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use peerage_core::{Detail, Failure, Kind, PeerText, Stage};
-use peerage_verack::nonce::NonceKeys;
 
 use crate::os;
 
@@ -153,16 +152,6 @@ impl NodeKey {
             }
         })
     }
-
-    /// What recognises our own connections; a hash, so that nothing of the key shows in it.
-    pub(crate) fn nonce_keys(&self) -> NonceKeys {
-        let mut labelled = b"peerage nonce keys 1".to_vec();
-        labelled.extend_from_slice(&self.0);
-        let digest = peerage_verack::decred::blake256::blake256(&labelled);
-        let mut master = [0; 16];
-        master.copy_from_slice(&digest[..16]);
-        NonceKeys::new(master)
-    }
 }
 
 impl fmt::Debug for NodeKey {
@@ -172,13 +161,8 @@ impl fmt::Debug for NodeKey {
 }
 
 fn parse(digits: &[u8]) -> Option<[u8; 32]> {
-    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
     let mut key = [0; 32];
-    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
+    crate::hex::fill(digits, &mut key)?;
     Some(key)
 }
 

@@ -1,21 +1,31 @@
 #![doc = include_str!("../README.md")]
 
-mod address;
-mod builtin;
+mod destination;
+mod dial;
+mod dialogue;
 mod explain;
 mod facts;
+mod family;
 pub mod faults;
 mod greeter;
+mod hex;
 mod identity;
 pub mod networks;
 mod os;
+mod peer;
 mod probe;
+pub mod protocol;
 mod tables;
 
-pub use greeter::{BlockingPeer, DialError, Greeter, Peer, UnknownChain};
+pub use destination::{AddressError, Destination, PeerKey};
+pub use dial::{DialError, UnknownChain};
+pub use dialogue::Dialogue;
+pub use greeter::{DialErrorOf, Greeter};
 pub use identity::{KeyError, NodeKey};
+pub use peer::{BlockingPeer, LinkErrorOf, MessageOf, Peer};
 pub use probe::{Outcome, Probe, ProbeOptions, StageReport, probe};
-pub use tables::{Tables, TablesError};
+pub use protocol::Protocol;
+pub use tables::{TableFile, Tables, TablesError};
 
 pub use peerage_core as core;
 pub use peerage_core::{

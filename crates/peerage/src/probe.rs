@@ -1,18 +1,23 @@
 //! One peer, stage by stage: what works, how long it takes, and why it ends.
 
-use std::sync::{Arc, OnceLock};
+mod log;
+mod watched;
+
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use peerage_core::{Exposure, Failed, Failure, Handshake, Interruption, Reason, Stage, Step};
-use peerage_net::{Connector, Host, Link, Route, Tape, Tapped, Target, greet};
-use peerage_verack::policy::AcceptAll;
-use peerage_verack::{Awaited, Dialect, Greeting};
+use peerage_core::{AcceptAll, Exposure, Failure, Reason, Stage};
+use peerage_net::{Connection, Connector, Host, Link, Route, Tape, Tapped, Target, greet};
 use tokio::time::Instant;
 
+use self::log::{End, Log};
+use self::watched::{Passed, Watched};
+use crate::destination::Destination;
+use crate::dialogue::Dialogue;
 use crate::facts::PeerFacts;
-use crate::greeter::Greeter;
+use crate::greeter::{Greeter, deadline_in};
+use crate::networks::Described;
 use crate::os;
+use crate::protocol::{Attempt, Parts};
 
 /// How a probe is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -35,14 +40,15 @@ impl Default for ProbeOptions {
 /// What a probe found.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// The stages in order: `resolve`, `reach`, `version`, `verack`, `ping`.
+    /// The stages in order, by the network's own names: `resolve`, `reach`, `version`, `verack`,
+    /// `ping` in the version/verack family.
     pub stages: Vec<StageReport>,
     /// The peer, or why there is none. A peer whose ping failed is no healthy peer.
     pub verdict: Result<PeerFacts, Reason>,
     /// The peer, even where its ping failed.
     pub facts: Option<PeerFacts>,
-    /// The dialogue.
-    pub tape: Option<Tape>,
+    /// What was said, if it was to be remembered and anybody was reached.
+    pub dialogue: Option<Dialogue>,
     /// How long it all took.
     pub took: Duration,
 }
@@ -86,150 +92,161 @@ impl Outcome {
     }
 }
 
-const STAGES: [&str; 5] = ["resolve", "reach", "version", "verack", "ping"];
-
-/// Collects the stages as they go by.
-struct Log {
-    start: Instant,
-    stages: Vec<StageReport>,
-    tape: Option<Tape>,
-}
-
-impl Log {
-    fn ok(&mut self, took: Duration, note: impl Into<String>) {
-        self.push(Outcome::Ok, Some(took), note.into());
-    }
-
-    fn push(&mut self, outcome: Outcome, took: Option<Duration>, note: String) {
-        let stage = STAGES[self.stages.len().min(STAGES.len() - 1)];
-        self.stages.push(StageReport {
-            stage,
-            outcome,
-            took,
-            note,
-        });
-    }
-
-    fn end(mut self, verdict: Result<PeerFacts, Reason>, facts: Option<PeerFacts>) -> Probe {
-        while self.stages.len() < STAGES.len() {
-            self.push(Outcome::NotReached, None, String::new());
-        }
-        Probe {
-            stages: self.stages,
-            verdict,
-            facts,
-            tape: self.tape,
-            took: self.start.elapsed(),
-        }
-    }
-
-    /// The next stage failed after `took`.
-    fn failed(mut self, took: Duration, reason: Reason, facts: Option<PeerFacts>) -> Probe {
-        self.push(Outcome::Failed, Some(took), reason.message.to_string());
-        self.end(Err(reason), facts)
-    }
-}
-
-/// Dials, greets and pings a target.
+/// Dials, greets and pings a peer.
 ///
 /// # Cancellation
 /// Dropping the future closes what it opened.
-pub async fn probe<D: Dialect>(
-    greeter: &Greeter<D>,
-    target: &Target,
+pub async fn probe<N: Described>(
+    greeter: &Greeter<N>,
+    to: &Destination,
     options: &ProbeOptions,
 ) -> Probe {
-    probe_by(greeter.route(), greeter, target, options).await
+    probe_by(greeter.route(), greeter, to, options).await
 }
 
 /// As [`probe`], by any connector.
-async fn probe_by<D: Dialect>(
+async fn probe_by<N: Described>(
     connector: &impl Connector,
-    greeter: &Greeter<D>,
-    target: &Target,
+    greeter: &Greeter<N>,
+    to: &Destination,
     options: &ProbeOptions,
 ) -> Probe {
-    let start = Instant::now();
-    let deadline = Instant::from_std(os::deadline(start.into_std(), options.limit));
-    let tape = (options.tape_limit > 0).then(|| Tape::new(options.tape_limit));
-    let mut log = Log {
-        start,
-        stages: Vec::new(),
-        tape,
+    let mut log = Log::new(Instant::now(), &N::STAGES);
+    let visit = Visit {
+        greeter,
+        to,
+        deadline: deadline_in(options.limit),
+        tape: Tape::new(options.tape_limit),
     };
-
-    let resolution = Resolution::of(target, greeter.route());
-    let connection = match connector.connect(target, deadline).await {
-        Ok(connection) => connection,
-        Err(error) => {
-            let reason = error.reason();
-            if reason.stage == Stage::Reach {
-                log.push(resolution.outcome(), None, resolution.note().into());
-            }
-            return log.failed(start.elapsed(), reason, None);
+    let (end, attempt) = match visit.reach(connector, &mut log).await {
+        Ok(connection) => {
+            let attempt = greeter.attempt(connection.addr, Some(to));
+            let end = visit.greet(connection, &attempt, &mut log).await;
+            (end, Some(attempt))
         }
+        Err(end) => (end, None),
     };
-    log.push(
-        resolution.outcome(),
-        connection.resolved_in,
-        resolution.note().into(),
-    );
-    let reached = match greeter.route() {
-        Route::Direct => connection.addr.to_string(),
-        Route::Socks5(socks) => format!("through the proxy {}", socks.proxy()),
-    };
-    log.ok(connection.reached_in, reached);
+    let attempt = attempt.filter(|_| options.tape_limit > 0);
+    let dialogue = attempt.map(|attempt| Dialogue::new(attempt, &visit.tape));
+    log.end(end, dialogue)
+}
 
-    let tape = log.tape.clone().unwrap_or_else(|| Tape::new(0));
-    let version_at = Arc::new(OnceLock::new());
-    let attempt = greeter.attempt(connection.addr);
-    let handshake = Watched {
-        inner: greeter.local().greet_with(attempt, AcceptAll),
-        version_at: version_at.clone(),
-    };
-    let greet_start = Instant::now();
-    let greeted = greet(Tapped::new(connection.io, tape), handshake, deadline).await;
-    let greet_end = Instant::now();
-    let version_end = version_at.get().map(|at| Instant::from_std(*at));
-    let verack_start = version_end.unwrap_or(greet_start);
-    let greeted = match greeted {
-        Ok(greeted) => greeted,
-        Err(error) => {
-            let reason = error.reason();
-            if reason.stage == Awaited::Verack.stage() {
-                log.ok(verack_start - greet_start, "");
+/// One probe under way.
+struct Visit<'a, N: Described> {
+    greeter: &'a Greeter<N>,
+    to: &'a Destination,
+    deadline: Instant,
+    tape: Tape,
+}
+
+impl<N: Described> Visit<'_, N> {
+    async fn reach<C: Connector>(
+        &self,
+        connector: &C,
+        log: &mut Log,
+    ) -> Result<Connection<C::Io>, End> {
+        let start = Instant::now();
+        let resolution = Resolution::of(&self.to.target, self.greeter.route());
+        let connection = match connector.connect(&self.to.target, self.deadline).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                let reason = error.reason();
+                if reason.stage == Stage::Reach {
+                    log.push(resolution.outcome(), None, resolution.note().into());
+                }
+                return Err(End::failed(start.elapsed(), reason));
             }
-            return log.failed(greet_end - verack_start, reason, None);
-        }
-    };
-    let early = greeted.peer.early().len();
-    let (info, codec) = greeted.peer.into_parts();
-    let mut facts = PeerFacts::new::<D>(&info, early);
-    if info.addr.exposure() == Exposure::Proxied {
-        // The peer itself, where the connection only knows the proxy.
-        facts.addr = target.to_string();
+        };
+        log.push(
+            resolution.outcome(),
+            connection.resolved_in,
+            resolution.note().into(),
+        );
+        let reached = match self.greeter.route() {
+            Route::Direct => connection.addr.to_string(),
+            Route::Socks5(socks) => format!("through the proxy {}", socks.proxy()),
+        };
+        log.ok(connection.reached_in, reached);
+        Ok(connection)
     }
-    log.ok(
-        verack_start - greet_start,
-        format!(
-            "{}  version {}  services {}  height {}",
-            facts.agent, facts.protocol_version, facts.services_shown, facts.height
-        ),
-    );
-    log.ok(
-        greet_end - verack_start,
-        format!("speaking version {}", facts.negotiated),
-    );
 
-    let mut link = Link::new(greeted.conn, codec, greeted.leftover);
-    let ping_start = Instant::now();
-    match link.ping(u64::from_be_bytes(os::random()), deadline).await {
-        Ok(rtt) => {
-            facts.rtt = Some(rtt);
-            log.ok(rtt, "");
-            log.end(Ok(facts.clone()), Some(facts))
+    async fn greet<C: peerage_net::Conn>(
+        &self,
+        connection: Connection<C>,
+        attempt: &Attempt,
+        log: &mut Log,
+    ) -> End {
+        let steps = N::STAGES.greet;
+        let start = Instant::now();
+        let failed = |reason: Reason, passed: &[Instant], log: &mut Log| {
+            let at = N::STAGES.step(reason.stage).unwrap_or(passed.len());
+            let mut before = start;
+            for end in passed.iter().take(at) {
+                log.ok(*end - before, "");
+                before = *end;
+            }
+            End::failed(before.elapsed(), reason)
+        };
+        let handshake = match N::greeting(self.greeter.local(), attempt, AcceptAll) {
+            Ok(handshake) => handshake,
+            Err(error) => return failed(error.reason(), &[], log),
+        };
+        let passed = Passed::default();
+        let watched = Watched::<N>::new(handshake, passed.clone());
+        let conn = Tapped::new(connection.io, self.tape.clone());
+        let greeted = match greet(conn, watched, self.deadline).await {
+            Ok(greeted) => greeted,
+            Err(error) => return failed(error.reason(), &passed.ends(), log),
+        };
+        // The last step is over when the driver says so.
+        let ends = passed
+            .ends()
+            .into_iter()
+            .take(steps.len().saturating_sub(1));
+        let Parts {
+            info,
+            early,
+            session,
+        } = N::take_apart(greeted.peer);
+        let mut facts = N::facts(&info, early);
+        if attempt.addr.exposure() == Exposure::Proxied {
+            // The peer itself, where the connection only knows the proxy.
+            facts.addr = self.to.target.to_string();
         }
-        Err(error) => log.failed(ping_start.elapsed(), error.reason(), Some(facts)),
+        let mut notes = facts.notes().into_iter();
+        let mut before = start;
+        for end in ends.chain([Instant::now()]) {
+            log.ok(end - before, notes.next().unwrap_or_default());
+            before = end;
+        }
+        self.keep(
+            Link::new(greeted.conn, session, greeted.leftover),
+            facts,
+            log,
+        )
+        .await
+    }
+
+    async fn keep<C: peerage_net::Conn>(
+        &self,
+        mut link: Link<N::Session, C>,
+        mut facts: PeerFacts,
+        log: &mut Log,
+    ) -> End {
+        let start = Instant::now();
+        let nonce = u64::from_be_bytes(os::random());
+        match link.ping(nonce, self.deadline).await {
+            Ok(rtt) => {
+                facts.rtt = Some(rtt);
+                log.ok(rtt, "");
+                End::Healthy(facts)
+            }
+            Err(error) => End::Failed {
+                took: start.elapsed(),
+                reason: error.reason(),
+                facts: Some(facts),
+            },
+        }
     }
 }
 
@@ -266,48 +283,6 @@ impl Resolution {
             Self::System => "",
             Self::Proxy => "left to the proxy",
         }
-    }
-}
-
-/// A handshake that notes when the peer's version was accepted.
-struct Watched<D: Dialect> {
-    inner: Greeting<D, AcceptAll>,
-    version_at: Arc<OnceLock<std::time::Instant>>,
-}
-
-impl<D: Dialect> Handshake for Watched<D> {
-    type Peer = <Greeting<D, AcceptAll> as Handshake>::Peer;
-    type Error = <Greeting<D, AcceptAll> as Handshake>::Error;
-
-    fn poll_transmit(&mut self) -> Option<Bytes> {
-        self.inner.poll_transmit()
-    }
-
-    fn advance(self, now: std::time::Instant, input: &mut BytesMut) -> Step<Self> {
-        let Self { inner, version_at } = self;
-        match inner.advance(now, input) {
-            Step::More(inner, wakeup) => {
-                if inner.awaited() == Awaited::Verack {
-                    // Set once; later calls find it set.
-                    let _already = version_at.set(now);
-                }
-                Step::More(Self { inner, version_at }, wakeup)
-            }
-            Step::Done(peer) => {
-                let _already = version_at.set(now);
-                Step::Done(peer)
-            }
-            Step::Failed(failed) => {
-                if failed.error.stage() == Awaited::Verack.stage() {
-                    let _already = version_at.set(now);
-                }
-                Step::Failed(failed)
-            }
-        }
-    }
-
-    fn interrupt(self, cause: Interruption) -> Failed<Self::Error> {
-        self.inner.interrupt(cause)
     }
 }
 

@@ -1,12 +1,23 @@
 //! Where chain tables come from: compiled in, or a folder that replaces them.
 
+use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use peerage_core::{Detail, Failure, Kind, Network, PeerText, Stage};
-use peerage_verack::Table;
-use peerage_verack::table::TableError;
+
+/// A network's chains as data, of whatever shape.
+pub trait TableFile: Sized {
+    /// Why text is no such table.
+    type Error: Error + Send + Sync + 'static;
+
+    /// Reads a table from TOML text, which must be about `network`.
+    ///
+    /// # Errors
+    /// When the text is no such table.
+    fn parse(network: Network, text: &str) -> Result<Self, Self::Error>;
+}
 
 /// The source of chain tables: one file per network, `zcash.toml`, `decred.toml`.
 #[derive(Clone, Debug, Default)]
@@ -38,9 +49,9 @@ pub enum TablesError {
     Parse {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Why. Each network has its own error here, [`TableFile::Error`].
         #[source]
-        error: TableError,
+        error: Box<dyn Error + Send + Sync>,
     },
 }
 
@@ -88,7 +99,11 @@ impl Tables {
     ///
     /// # Errors
     /// When its file cannot be read or is no table.
-    pub fn load(&self, network: Network, builtin: fn() -> Table) -> Result<Table, TablesError> {
+    pub fn load<T: TableFile>(
+        &self,
+        network: Network,
+        builtin: fn() -> T,
+    ) -> Result<T, TablesError> {
         let Some(folder) = &self.folder else {
             return Ok(builtin());
         };
@@ -102,7 +117,10 @@ impl Tables {
             Ok(text) => text,
             Err(error) => return Err(TablesError::Read { path, error }),
         };
-        Table::parse(network, &text).map_err(|error| TablesError::Parse { path, error })
+        T::parse(network, &text).map_err(|error| TablesError::Parse {
+            path,
+            error: error.into(),
+        })
     }
 }
 

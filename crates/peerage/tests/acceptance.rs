@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerage::faults::Fault;
-use peerage::net::Target;
+use peerage::net::{Connector, Direct};
 use peerage::networks::{AnyNode, NETWORKS, Setup};
-use peerage::{Blame, Kind, Outcome, Probe, Retry, Stage};
+use peerage::{Blame, Destination, Kind, Outcome, Probe, Retry, Stage};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 
@@ -19,7 +19,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 const STAGES: [&str; 5] = ["resolve", "reach", "version", "verack", "ping"];
 
 /// A port that is taken, so that nobody else gets it, but where nothing listens.
-fn closed_port() -> (TcpSocket, Target) {
+fn closed_port() -> (TcpSocket, Destination) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let target = peerage::Endpoint::from(socket.local_addr().unwrap()).into();
@@ -36,7 +36,7 @@ async fn broken_peers(node: &Arc<dyn AnyNode>) -> Vec<(&'static str, Kind, &'sta
         closed,
         LONG,
     )];
-    for fault in Fault::ALL {
+    for &fault in node.faults() {
         let (stage, limit) = match fault {
             Fault::Silent => ("version", SILENCE),
             Fault::Flooding => ("verack", LONG),
@@ -44,7 +44,7 @@ async fn broken_peers(node: &Arc<dyn AnyNode>) -> Vec<(&'static str, Kind, &'sta
                 ("version", LONG)
             }
         };
-        let target = faulty(&**node, fault);
+        let target = faulty(node, fault);
         cases.push((fault.name(), fault.expected(), stage, target, limit));
     }
     let mut probes = JoinSet::new();
@@ -101,19 +101,21 @@ async fn seven_ways_to_be_broken_are_seven_different_reasons() {
 
 #[tokio::test]
 async fn the_advice_for_each_of_the_seven_is_its_own() {
-    let expected = Fault::ALL.map(Fault::expected);
-    let kinds = expected.into_iter().chain([Kind::ConnectionRefused]);
+    let expected = Fault::ALL.iter().map(|fault| fault.expected());
+    let kinds = expected.chain([Kind::ConnectionRefused]);
     let advice: BTreeSet<_> = kinds.map(Kind::advice).collect();
     assert_eq!(advice.len(), 7);
-    let names: BTreeSet<_> = Fault::ALL.map(Fault::name).into();
+    let names: BTreeSet<_> = Fault::ALL.iter().map(|fault| fault.name()).collect();
     assert_eq!(names.len(), Fault::ALL.len());
+    let words: BTreeSet<_> = Fault::ALL.iter().map(|fault| fault.in_words()).collect();
+    assert_eq!(words.len(), Fault::ALL.len());
+    assert!(words.iter().all(|words| words.len() <= 22), "{words:?}");
 }
 
 /// The faults that need no waiting.
-fn quick() -> impl Iterator<Item = Fault> {
-    Fault::ALL
-        .into_iter()
-        .filter(|fault| *fault != Fault::Silent)
+fn quick(node: &Arc<dyn AnyNode>) -> impl Iterator<Item = Fault> + use<> {
+    let faults = node.faults().iter().copied();
+    faults.filter(|fault| *fault != Fault::Silent)
 }
 
 #[tokio::test]
@@ -121,8 +123,8 @@ async fn every_fault_is_told_apart_on_every_chain() {
     for network in NETWORKS {
         for chain in network.chains(&peerage::Tables::builtin()).unwrap() {
             let node = node(*network, &Setup::new(&chain.name));
-            for fault in quick() {
-                let target = faulty(&*node, fault);
+            for fault in quick(&node) {
+                let target = faulty(&node, fault);
                 let reason = dials(&*node, &target).await.map(drop).unwrap_err();
                 let what = format!("{} {}: {reason}", network.network(), chain.name);
                 assert_eq!(reason.kind, fault.expected(), "{what}");
@@ -135,16 +137,11 @@ async fn every_fault_is_told_apart_on_every_chain() {
 async fn a_fault_that_dials_us_is_told_apart_as_well() {
     for (network, chain) in networks() {
         let node = node(network, &Setup::new(chain));
-        for fault in quick() {
-            let acts = node.fault(fault);
-            let (target, greeted) = crate::common::greets_one(Arc::clone(&node));
-            let Target { host, port } = target;
-            let peerage::net::Host::Ip(ip) = host else {
-                unreachable!("a listener has an address");
-            };
-            let conn = tokio::net::TcpStream::connect((ip, port)).await.unwrap();
-            let plays = peerage::faults::play(&acts, conn, crate::common::later());
-            let (greeted, ()) = tokio::join!(greeted, plays);
+        for fault in quick(&node) {
+            let (to, greeted) = crate::common::greets_one(Arc::clone(&node));
+            let later = crate::common::later();
+            let connection = Direct.connect(&to.target, later).await.unwrap();
+            let (greeted, ()) = tokio::join!(greeted, node.misbehave(fault, connection, later));
             let reason = greeted.unwrap().map(drop).unwrap_err();
             assert_eq!(reason.kind, fault.expected(), "{reason}");
         }
@@ -155,7 +152,8 @@ async fn a_fault_that_dials_us_is_told_apart_as_well() {
 async fn a_peer_that_resets_the_connection_has_closed_it() {
     for (network, chain) in networks() {
         let node = node(network, &Setup::new(chain));
-        let (listener, target) = crate::common::bind();
+        let (listener, endpoint) = crate::common::bind();
+        let target = node.found_at(endpoint);
         let resets = async {
             let connection = listener.accept().await.unwrap();
             connection.io.set_zero_linger().unwrap();
@@ -175,12 +173,10 @@ async fn a_peer_that_resets_the_connection_has_closed_it() {
 async fn a_good_peer_passes_every_stage() {
     for (network, chain) in networks() {
         let mut setup = Setup::new(chain);
-        setup.services = 1;
-        setup.height = Some(1234);
+        setup.options.services = Some(1);
+        setup.options.height = Some(1234);
         let mut theirs = network.node(&setup).unwrap();
         theirs.set_agent("/theirs:1/".into());
-        let version = theirs.fault(Fault::Closing);
-        assert!(version.is_empty(), "a closing peer says nothing");
         let (target, served) = serves_one(theirs.into());
         let ours = node(network, &Setup::new(chain));
         let probe = probe(&*ours, &target, LONG).await;
@@ -196,9 +192,10 @@ async fn a_good_peer_passes_every_stage() {
         assert!(facts.rtt.is_some());
         assert_eq!(facts.rtt, probe.stages[4].took);
         assert_eq!(facts.agent, "/theirs:1/".into());
-        assert_eq!((facts.services, facts.height), (1, 1234));
-        assert_eq!(facts.services_shown, "NODE_NETWORK");
-        assert_eq!(facts.addr, target.to_string());
+        let version = facts.version().unwrap();
+        assert_eq!((version.services, facts.height), (1, Some(1234)));
+        assert_eq!(version.services_shown, "NODE_NETWORK");
+        assert_eq!(facts.addr, target.target.to_string());
         assert_eq!((facts.dropped, facts.early), (0, 0));
         assert_eq!(probe.facts.as_ref(), Some(facts));
         let end = served.await.unwrap();
@@ -211,14 +208,14 @@ async fn the_other_chain_is_named_and_a_web_server_is_recognised() {
     for (network, chain) in networks() {
         let node = node(network, &Setup::new(chain));
         let other = &network.chains(&peerage::Tables::builtin()).unwrap()[1].name;
-        let target = faulty(&*node, Fault::WrongNetwork);
+        let target = faulty(&node, Fault::WrongNetwork);
         let reason = dials(&*node, &target).await.map(drop).unwrap_err();
         let named = format!("{} {other}", network.network());
         assert!(reason.message.contains(&named), "{reason}");
         let detail: Vec<_> = reason.detail.iter().map(|(_, v)| v.to_string()).collect();
         assert_eq!(detail, [network.network().0, other]);
 
-        let target = faulty(&*node, Fault::Garbage);
+        let target = faulty(&node, Fault::Garbage);
         let reason = dials(&*node, &target).await.map(drop).unwrap_err();
         assert!(reason.message.contains("an HTTP server"), "{reason}");
     }

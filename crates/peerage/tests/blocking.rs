@@ -27,10 +27,9 @@ async fn a_thread_dials<D: Builtin>() {
     let mut theirs = network.node(&Setup::new("mainnet")).unwrap();
     theirs.set_agent("/theirs:1/".into());
     let (target, served) = serves_one(theirs.into());
+    let target = network.shown(&target);
     let thread = thread::spawn(move || {
-        let mut peer = node::<D>()
-            .dial_blocking(&target.to_string(), LONG)
-            .unwrap();
+        let mut peer = node::<D>().dial_blocking(&target, LONG).unwrap();
         assert_eq!(peer.info().theirs.user_agent, "/theirs:1/".into());
         peer.send(&message::<D>(5), LONG).unwrap();
         let pong = peer.recv(LONG).unwrap();
@@ -104,7 +103,7 @@ fn a_dial_fails_at_the_stage_where_it_fails() {
     let dial = |target: &str, limit| zcash.dial_blocking(target, limit).unwrap_err();
 
     let error = dial(":1", LONG);
-    assert!(matches!(error, DialError::Target(_)));
+    assert!(matches!(error, DialError::Address(_)));
     assert_eq!((error.stage(), error.kind()), (Stage::Input, Kind::Usage));
 
     let error = dial(&silent_addr, Duration::ZERO);

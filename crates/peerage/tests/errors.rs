@@ -11,7 +11,8 @@ use peerage::verack::Reject;
 use peerage::verack::table::TableError;
 use peerage::verack::{Awaited, HandshakeError, SessionError};
 use peerage::{
-    Blame, DialError, Failure, Greeter, KeyError, Kind, Retry, Stage, TablesError, Zcash,
+    AddressError, Blame, DialError, Failure, Greeter, KeyError, Kind, Retry, Stage, TablesError,
+    Zcash,
 };
 
 /// What must hold for the reason of any error: words for people without a full stop or control
@@ -99,7 +100,7 @@ fn tables_errors() -> Vec<TablesError> {
         TablesError::NoFolder { path: path.clone() },
         TablesError::Parse {
             path,
-            error: TableError::NoChain { network },
+            error: TableError::NoChain { network }.into(),
         },
     ]
 }
@@ -159,7 +160,7 @@ fn awaited_errors(awaited: Awaited) -> [HandshakeError; 4] {
 }
 
 /// A dial's error is that of the stage where it failed, in every answer.
-fn assert_same(dial: &DialError, inner: &impl Failure) {
+fn assert_same(dial: &DialError<HandshakeError>, inner: &impl Failure) {
     assert_sound(dial);
     assert_eq!(dial.stage(), inner.stage());
     assert_eq!((dial.kind(), dial.blame()), (inner.kind(), inner.blame()));
@@ -170,7 +171,8 @@ fn assert_same(dial: &DialError, inner: &impl Failure) {
 
 #[test]
 fn a_dial_error_is_the_error_of_the_stage_where_it_failed() {
-    assert_same(&TargetError::BadHost.into(), &TargetError::BadHost);
+    let address = AddressError::from(TargetError::BadHost);
+    assert_same(&address.into(), &TargetError::BadHost);
     let name = "seed.example.org".into();
     let reach = ReachError::NoAddress { name };
     assert_same(&reach.clone().into(), &reach);
@@ -180,7 +182,7 @@ fn a_dial_error_is_the_error_of_the_stage_where_it_failed() {
             assert_eq!(error.stage(), awaited.stage());
         }
     }
-    let target: DialError = TargetError::NoHost.into();
+    let target: DialError<HandshakeError> = AddressError::from(TargetError::NoHost).into();
     assert_misuse(&target);
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use peerage::core::Direction;
-use peerage::networks::{AnyNetwork, AnyNode, Setup};
-use peerage::{Kind, NodeKey, UnixTime};
+use peerage::networks::{AnyNetwork, AnyNode, Options, Setup};
+use peerage::{Dialogue, Kind, NodeKey, UnixTime};
 
 use crate::common::{LONG, networks, probe, serves_one};
 
@@ -13,8 +13,11 @@ fn talkative(isolated: bool) -> Setup {
     Setup {
         isolated,
         key: Some(NodeKey::from_bytes([7; 32])),
-        services: 5,
-        height: Some(3_000_000),
+        options: Options {
+            services: Some(5),
+            height: Some(3_000_000),
+            ..Options::NONE
+        },
         ..Setup::new("mainnet")
     }
 }
@@ -32,7 +35,7 @@ async fn first_frame(network: &dyn AnyNetwork, node: &dyn AnyNode) -> Vec<u8> {
     let (target, _served) = serves_one(network.node(&Setup::new("mainnet")).unwrap().into());
     let probe = probe(node, &target, LONG).await;
     assert!(probe.verdict.is_ok(), "isolation is no hindrance");
-    let (chunks, cut) = probe.tape.unwrap().recorded();
+    let Dialogue { chunks, cut, .. } = probe.dialogue.unwrap();
     assert!(!cut);
     assert_eq!(chunks[0].direction, Direction::Outbound);
     chunks[0].bytes.clone()
@@ -116,9 +119,10 @@ async fn an_isolated_node_tells_nothing_to_who_dials_it_either() {
         let (target, served) = serves_one(talkative_node(network, true).into());
         let ours = network.node(&Setup::new(chain)).unwrap();
         let facts = probe(&*ours, &target, LONG).await.verdict.unwrap();
-        assert_eq!((facts.services, facts.height), (0, 0));
+        let version = facts.version().unwrap();
+        assert_eq!((version.services, facts.height), (0, Some(0)));
         assert_eq!(facts.agent, "".into());
-        assert!(!facts.relay);
+        assert!(!version.relay);
         assert_eq!(served.await.unwrap().kind, Kind::Closed);
     }
 }

@@ -20,7 +20,8 @@ async fn two_nodes_in_one_process_greet_each_other() {
     for (network, chain) in networks() {
         let of = |agent: &str, height| {
             let mut setup = Setup::new(chain);
-            (setup.services, setup.height) = (1, Some(height));
+            setup.options.services = Some(1);
+            setup.options.height = Some(height);
             let mut node = network.node(&setup).unwrap();
             node.set_agent(agent.into());
             Arc::from(node)
@@ -32,10 +33,13 @@ async fn two_nodes_in_one_process_greet_each_other() {
 
         assert_eq!(ours.facts().agent, "/one:1/".into());
         assert_eq!(theirs.facts().agent, "/two:2/".into());
-        assert_eq!((ours.facts().height, theirs.facts().height), (1, 2));
-        assert_eq!(ours.facts().negotiated, theirs.facts().negotiated);
-        assert_eq!(ours.facts().protocol_version, ours.facts().negotiated);
-        assert_eq!(ours.facts().addr, target.to_string());
+        let heights = (ours.facts().height, theirs.facts().height);
+        assert_eq!(heights, (Some(1), Some(2)));
+        assert_eq!(ours.facts().speaks(), theirs.facts().speaks());
+        let version = ours.facts().version().unwrap();
+        assert_eq!(version.protocol_version, version.negotiated);
+        assert_eq!(ours.facts().speaks(), version.negotiated.to_string());
+        assert_eq!(ours.facts().addr, target.target.to_string());
         assert_eq!(ours.facts().rtt, None, "nothing was measured yet");
 
         let serves = tokio::spawn(async move { theirs.serve_pings().await });
@@ -162,7 +166,7 @@ async fn a_dial_fails_at_the_stage_where_it_fails() {
     ] {
         let error = node.dial(target, LONG).await.unwrap_err();
         assert_eq!((error.stage(), error.kind()), (stage, kind), "{target}");
-        assert!(matches!(error, DialError::Target(_)));
+        assert!(matches!(error, DialError::Address(_)));
     }
     let (listener, target) = bind();
     let hangs_up = async { drop(listener.accept().await.unwrap()) };

@@ -188,7 +188,7 @@ fn names(peer: &Peer) -> Manner {
 
 /// A node with everything to hide.
 fn talkative(proxy: &Proxy) -> Greeter<Zcash> {
-    let mut node = Greeter::new("testnet")
+    let mut node = Greeter::<Zcash>::new("testnet")
         .unwrap()
         .through(Route::Socks5(proxy.connector()));
     let local = node.local_mut();
@@ -413,7 +413,10 @@ async fn a_probe_shows_the_peer_and_not_the_proxy() {
     let node = by_name("zcash").unwrap().node(&setup).unwrap();
     let target = format!("peer.invalid:{}", peer.addr.port());
     let probe = node
-        .probe(&target.parse().unwrap(), &ProbeOptions::default())
+        .probe(
+            &node.destination(&target).unwrap(),
+            &ProbeOptions::default(),
+        )
         .await;
     let facts = probe.verdict.unwrap();
     assert_eq!(facts.addr, target);

@@ -44,7 +44,7 @@ async fn a_changed_magic_takes_effect() {
         let tables = Tables::from_folder(&folder).unwrap();
         let network = network(name);
         let chain = &network.chains(&tables).unwrap()[0];
-        assert_eq!(chain.magic, [0x0b, 0xad, 0xca, 0xfe]);
+        assert_eq!(chain.magic, Some([0x0b, 0xad, 0xca, 0xfe]));
 
         let new = node(network, &setup(&tables));
         let (target, greeted) = greets_one(new.clone());
@@ -69,8 +69,9 @@ async fn a_changed_minimum_takes_effect_with_the_next_node() {
     let network = network("zcash");
     let greets = async |expected: Option<Kind>| {
         let (target, greeted) = greets_one(node(network, &setup(&tables)));
-        let mut theirs = network.node(&Setup::new("mainnet")).unwrap();
-        theirs.set_protocol_version(170_180);
+        let mut older = Setup::new("mainnet");
+        older.options.protocol_version = Some(170_180);
+        let theirs = network.node(&older).unwrap();
         drop(dials(&*theirs, &target).await);
         let found = greeted.await.unwrap().err();
         assert_eq!(found.map(|reason| reason.kind), expected);
@@ -209,7 +210,7 @@ async fn a_table_with_one_chain_still_has_a_wrong_network() {
     let tables = Tables::from_folder(&folder).unwrap();
     assert_eq!(network("zcash").chains(&tables).unwrap().len(), 1);
     let node = node(network("zcash"), &setup(&tables));
-    let target = faulty(&*node, Fault::WrongNetwork);
+    let target = faulty(&node, Fault::WrongNetwork);
     let reason = dials(&*node, &target).await.map(drop).unwrap_err();
     assert_eq!(reason.kind, Fault::WrongNetwork.expected(), "{reason}");
 }

@@ -28,7 +28,7 @@ fn about(citizen: &Citizen) -> Value {
         "name": citizen.name,
         "network": citizen.network,
         "chain": citizen.chain,
-        "addr": citizen.target.to_string(),
+        "addr": citizen.found_at.target.to_string(),
     })
 }
 

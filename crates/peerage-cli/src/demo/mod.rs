@@ -13,7 +13,7 @@ mod world;
 use std::io;
 use std::time::Duration;
 
-use peerage::networks::AnyNode;
+use peerage::Direction;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -238,10 +238,7 @@ fn next_commands(citizens: &[Citizen], findings: &[Finding]) -> Vec<String> {
         .iter()
         .zip(findings)
         .rev()
-        .find_map(|(citizen, finding)| {
-            finding.verdict.as_ref().ok()?;
-            Some((citizen, first_frame(&*citizen.prober.node, &finding.heard)?))
-        });
+        .find_map(|(citizen, finding)| Some((citizen, first_frame(citizen, finding)?)));
     if let Some((citizen, frame)) = said {
         let (network, chain, hex) = (citizen.network, citizen.chain, hex::encode(frame));
         next.push(format!(
@@ -251,7 +248,15 @@ fn next_commands(citizens: &[Citizen], findings: &[Finding]) -> Vec<String> {
     next
 }
 
-/// The first message of what was heard, if it is all there.
-fn first_frame<'a>(node: &dyn AnyNode, heard: &'a [u8]) -> Option<&'a [u8]> {
-    heard.get(..node.explain(None, heard).frame_len?)
+/// The first message that a greeted citizen said, if it is all there.
+fn first_frame(citizen: &Citizen, finding: &Finding) -> Option<Vec<u8>> {
+    let facts = finding.verdict.as_ref().ok()?;
+    let dialogue = finding.dialogue.as_ref()?;
+    let lines = citizen.prober.node.explain_dialogue(dialogue, Some(facts));
+    let mut heard = lines
+        .into_iter()
+        .filter(|line| line.direction == Direction::Inbound);
+    let first = heard.next()?;
+    let frame = first.explained.plain.unwrap_or(first.bytes);
+    first.explained.error.is_none().then_some(frame)
 }

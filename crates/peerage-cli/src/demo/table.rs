@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use peerage::Reason;
+use peerage::networks::PeerFacts;
 
 use super::text::{short, sparks, wrapped};
 use super::visit::{Finding, Kept, Story};
@@ -134,8 +135,8 @@ impl<'a> Table<'a> {
                 citizen.name,
                 citizen.network,
                 peer.facts.agent.to_string(),
-                peer.facts.protocol_version,
-                peer.facts.height,
+                peer.facts.speaks(),
+                height(&peer.facts),
                 peer.pings,
             )
         };
@@ -143,6 +144,13 @@ impl<'a> Table<'a> {
         let rows = kept.iter().map(row);
         [String::new(), header].into_iter().chain(rows).collect()
     }
+}
+
+/// The height of a peer, nothing where it claims none.
+fn height(facts: &PeerFacts) -> String {
+    facts
+        .height
+        .map_or_else(String::new, |height| height.to_string())
 }
 
 /// Where the words of a reason begin, in columns.
@@ -184,7 +192,7 @@ impl Voice for Table<'_> {
         let (is, verdict) = match &finding.verdict {
             Ok(facts) => {
                 let rtt = facts.rtt.map(short).unwrap_or_default();
-                let is = format!("{} {}", facts.agent, facts.height);
+                let is = format!("{} {}", facts.agent, height(facts));
                 (is, format!("{:<8}{rtt:>10}", finding.kind()))
             }
             Err(_) => {
@@ -209,7 +217,7 @@ impl Voice for Table<'_> {
             self.mark(finding.right),
             citizen.name,
             citizen.network,
-            citizen.target.to_string(),
+            citizen.found_at.target.to_string(),
             finding.stage(),
             self.out.tone(tone, format!("{verdict:<18}")),
             short(finding.took),

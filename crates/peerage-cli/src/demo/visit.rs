@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use peerage::net::{Connector, Direct};
 use peerage::networks::PeerFacts;
-use peerage::{Direction, Failure, Kind, ProbeOptions, Reason, Stage};
+use peerage::{Dialogue, Kind, ProbeOptions, Reason, Stage};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -33,8 +32,8 @@ pub(super) struct Finding {
     /// Whether it is the verdict that the citizen deserves.
     pub(super) right: bool,
     pub(super) took: Duration,
-    /// What the citizen said, as bytes of the wire.
-    pub(super) heard: Vec<u8>,
+    /// What was said.
+    pub(super) dialogue: Option<Dialogue>,
 }
 
 /// What every citizen's verdict is called that has no reason.
@@ -62,13 +61,13 @@ impl Citizen {
     /// Where a node dials itself, both ends of the connection are in its hands: what the end that
     /// was dialled found out counts, if the other one could not know.
     pub(super) fn probe(&self) -> impl Future<Output = Finding> + Send + use<> {
-        let (prober, target, nature) = (self.prober.clone(), self.target.clone(), self.nature);
+        let (prober, to, nature) = (self.prober.clone(), self.found_at.clone(), self.nature);
         async move {
             let options = ProbeOptions {
                 limit: LIMIT,
                 tape_limit: TAPE_LIMIT,
             };
-            let probe = prober.node.probe(&target, &options).await;
+            let probe = prober.node.probe(&to, &options).await;
             let mut verdict = probe.verdict;
             let mut dialler_saw = None;
             if let (Nature::Ourselves, Err(reason)) = (nature, &mut verdict)
@@ -77,16 +76,12 @@ impl Citizen {
             {
                 dialler_saw = Some(std::mem::replace(reason, known));
             }
-            let chunks = probe.tape.map_or_else(Vec::new, |tape| tape.recorded().0);
-            let heard = chunks
-                .into_iter()
-                .filter(|chunk| chunk.direction == Direction::Inbound);
             Finding {
                 right: nature.is_right(&verdict),
                 verdict,
                 dialler_saw,
                 took: probe.took,
-                heard: heard.flat_map(|chunk| chunk.bytes).collect(),
+                dialogue: probe.dialogue,
             }
         }
     }
@@ -215,14 +210,10 @@ fn keep(
     seat: usize,
     rtts: mpsc::Sender<(usize, Duration)>,
 ) -> impl Future<Output = Reason> + Send + use<> {
-    let (prober, target) = (citizen.prober.clone(), citizen.target.clone());
+    let (prober, to) = (citizen.prober.clone(), citizen.found_at.clone());
     async move {
         let deadline = Instant::now() + LIMIT;
-        let connection = match Direct.connect(&target, deadline).await {
-            Ok(connection) => connection,
-            Err(error) => return error.reason(),
-        };
-        let mut peer = match prober.node.greet(connection, deadline).await {
+        let mut peer = match prober.node.dial(&to, deadline).await {
             Ok(peer) => peer,
             Err(reason) => return reason,
         };

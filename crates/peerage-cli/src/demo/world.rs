@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerage::faults::{Act, Fault, play};
-use peerage::net::{Connection, Target};
-use peerage::networks::{AnyNode, PeerFacts, Setup, by_name};
-use peerage::{Endpoint, Kind, Reason};
+use peerage::faults::Fault;
+use peerage::net::Connection;
+use peerage::networks::{AnyNode, Options, PeerFacts, Setup, by_name};
+use peerage::{Destination, Endpoint, Kind, Reason};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -30,12 +30,10 @@ struct Realm {
 pub(super) struct Healthy {
     name: &'static str,
     agent: &'static str,
-    protocol_version: u32,
-    services: u64,
-    height: u32,
+    options: Options,
 }
 
-const REALMS: [Realm; 2] = [
+static REALMS: [Realm; 2] = [
     Realm {
         network: "zcash",
         chain: "regtest",
@@ -56,6 +54,7 @@ const REALMS: [Realm; 2] = [
     },
 ];
 
+/// A node of the version/verack family.
 const fn healthy(
     name: &'static str,
     agent: &'static str,
@@ -66,14 +65,18 @@ const fn healthy(
     Healthy {
         name,
         agent,
-        protocol_version,
-        services,
-        height,
+        options: Options {
+            protocol_version: Some(protocol_version),
+            services: Some(services),
+            height: Some(height),
+            head: None,
+            capabilities: Vec::new(),
+        },
     }
 }
 
-/// The broken ones, of whom every network has one each. The silent one comes last: whoever prints
-/// in this order waits for nobody else.
+/// The broken ones, of whom every network has one each if its peers can be broken so. The silent
+/// one comes last: whoever prints in this order waits for nobody else.
 const BROKEN: [(&str, Nature); 8] = [
     ("relic", Nature::Faulty(Fault::Obsolete)),
     ("stray", Nature::Faulty(Fault::WrongNetwork)),
@@ -126,12 +129,7 @@ impl Nature {
     pub(super) const fn in_words(self) -> &'static str {
         match self {
             Self::Healthy(_) => "a healthy node",
-            Self::Faulty(Fault::Silent) => "accepts, says nothing",
-            Self::Faulty(Fault::Obsolete) => "software far too old",
-            Self::Faulty(Fault::WrongNetwork) => "of another chain",
-            Self::Faulty(Fault::Flooding) => "floods strangers",
-            Self::Faulty(Fault::Garbage) => "a web server",
-            Self::Faulty(Fault::Closing) => "hangs up at once",
+            Self::Faulty(fault) => fault.in_words(),
             Self::ClosedPort => "nothing listens there",
             Self::Ourselves => "our own address",
         }
@@ -141,7 +139,7 @@ impl Nature {
 /// The node of a realm that dials everybody, and that can be dialled itself.
 pub(super) struct Prober {
     pub(super) node: Arc<dyn AnyNode>,
-    target: Target,
+    found_at: Destination,
     /// Why it turned away whoever dialled it last: itself, in this world.
     turned_away: watch::Receiver<Option<Reason>>,
     _door: Home,
@@ -153,7 +151,7 @@ pub(super) struct Citizen {
     pub(super) network: &'static str,
     pub(super) chain: &'static str,
     pub(super) nature: Nature,
-    pub(super) target: Target,
+    pub(super) found_at: Destination,
     /// Who visits it.
     pub(super) prober: Arc<Prober>,
     home: Home,
@@ -180,6 +178,11 @@ pub(super) fn start(ends_at: Instant) -> Result<Vec<Citizen>, Failed> {
     // Neighbours in fate, not in network.
     for (name, nature) in BROKEN {
         for (realm, prober) in &probers {
+            if let Nature::Faulty(fault) = nature
+                && !prober.node.faults().contains(&fault)
+            {
+                continue;
+            }
             citizens.push(Citizen::settle(realm, prober, name, nature, ends_at)?);
         }
     }
@@ -211,8 +214,8 @@ impl Prober {
             }
         });
         Ok(Self {
+            found_at: node.found_at(endpoint),
             node,
-            target: endpoint.into(),
             turned_away,
             _door: door,
         })
@@ -241,27 +244,30 @@ impl Citizen {
         nature: Nature,
         ends_at: Instant,
     ) -> Result<Self, Failed> {
-        let (target, home) = match nature {
+        let (found_at, home) = match nature {
             Nature::Healthy(healthy) => {
                 let (listener, endpoint) = listen()?;
                 let node = healthy.node(realm, endpoint)?;
+                let found_at = node.found_at(endpoint);
                 let welcome = move |connection| welcome(node.clone(), connection, ends_at);
-                (endpoint.into(), serve(listener, welcome))
+                (found_at, serve(listener, welcome))
             }
             Nature::Faulty(fault) => {
                 let (listener, endpoint) = listen()?;
-                let script: Arc<[Act]> = prober.node.fault(fault).into();
+                let node: Arc<dyn AnyNode> = realm.node(Setup::new(realm.chain))?.into();
+                let found_at = node.found_at(endpoint);
                 let misbehave = move |connection: Connection<TcpStream>| {
-                    let (script, deadline) = (script.clone(), Instant::now() + 2 * LIMIT);
-                    async move { play(&script, connection.io, deadline).await }
+                    let (node, deadline) = (node.clone(), Instant::now() + 2 * LIMIT);
+                    async move { node.misbehave(fault, connection, deadline).await }
                 };
-                (endpoint.into(), serve(listener, misbehave))
+                (found_at, serve(listener, misbehave))
             }
             Nature::ClosedPort => {
                 let (home, endpoint) = vacant()?;
-                (endpoint.into(), home)
+                let nobody = realm.node(Setup::new(realm.chain))?;
+                (nobody.found_at(endpoint), home)
             }
-            Nature::Ourselves => (prober.target.clone(), Home::Elsewhere),
+            Nature::Ourselves => (prober.found_at.clone(), Home::Elsewhere),
         };
         let (network, chain, prober) = (realm.network, realm.chain, prober.clone());
         Ok(Self {
@@ -269,7 +275,7 @@ impl Citizen {
             network,
             chain,
             nature,
-            target,
+            found_at,
             prober,
             home,
         })
@@ -284,22 +290,23 @@ impl Citizen {
 impl Healthy {
     fn node(&self, realm: &Realm, endpoint: Endpoint) -> Result<Arc<dyn AnyNode>, Failed> {
         let mut node = realm.node(Setup {
-            services: self.services,
-            height: Some(self.height),
+            options: self.options.clone(),
             ..Setup::new(realm.chain)
         })?;
         node.set_agent(self.agent.into());
-        node.set_protocol_version(self.protocol_version);
         node.set_listen_addr(Some(endpoint));
         Ok(node.into())
     }
 
     /// Whether a peer's own words are what this node says of itself.
     pub(super) fn is(&self, facts: &PeerFacts) -> bool {
+        let options = &self.options;
         facts.agent == self.agent.into()
-            && facts.protocol_version == self.protocol_version
-            && facts.services == self.services
-            && facts.height == self.height
+            && facts.height == options.height.map(u64::from)
+            && facts.version().is_none_or(|said| {
+                Some(said.protocol_version) == options.protocol_version
+                    && Some(said.services) == options.services
+            })
     }
 }
 
@@ -318,7 +325,7 @@ mod tests {
     #[test]
     fn every_fault_has_a_citizen() {
         for fault in Fault::ALL {
-            let faulty = |nature| matches!(nature, Nature::Faulty(its) if its == fault);
+            let faulty = |nature| matches!(nature, Nature::Faulty(its) if its == *fault);
             assert!(
                 BROKEN.iter().any(|(_, nature)| faulty(*nature)),
                 "{fault:?}"

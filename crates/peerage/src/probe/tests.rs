@@ -3,6 +3,9 @@
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
 
+use bytes::Bytes;
+
+use peerage_core::wire::Writer;
 use peerage_core::{ConnectedAddr, Direction, Endpoint, Kind, UnixTime};
 use peerage_net::{Connection, ReachError};
 use peerage_verack::dissect::frame;
@@ -62,12 +65,14 @@ fn scripted(resolve: Option<u64>, reach: u64) -> (Scripted, DuplexStream) {
     (connector, far)
 }
 
-fn named() -> Target {
-    "peer.example.org:7777".parse().unwrap()
+fn named() -> Destination {
+    let target: Target = "peer.example.org:7777".parse().unwrap();
+    target.into()
 }
 
-fn literal() -> Target {
-    "192.0.2.1:7777".parse().unwrap()
+fn literal() -> Destination {
+    let target: Target = "192.0.2.1:7777".parse().unwrap();
+    target.into()
 }
 
 fn node<D: Builtin>() -> Greeter<D> {
@@ -94,7 +99,7 @@ fn version<D: Builtin>(protocol_version: Option<u32>) -> Bytes {
         version.protocol_version = ProtocolVersion(other);
     }
     version.user_agent = "/far:1/".into();
-    let mut writer = peerage_core::wire::Writer::new(Version::MAX_LEN);
+    let mut writer = Writer::new(Version::MAX_LEN);
     version.write(&mut writer);
     framed::<D>("version", &writer.finish().unwrap())
 }
@@ -164,7 +169,7 @@ async fn good<D: Builtin>() {
     assert_eq!(probe.took.as_secs(), 15);
     assert!(probe.stages[1].note.contains("192.0.2.1:7777"));
     assert!(probe.stages[2].note.contains("/far:1/"));
-    assert!(probe.tape.is_none());
+    assert!(probe.dialogue.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,8 +285,8 @@ async fn a_name_that_is_not_resolved_and_an_address_not_reached_are_different_st
         let (node, limit) = (node::<zcash::Zcash>(), options(seconds(20)));
         let probe = probe_by(&connector, &node, &target, &limit).await;
         let found: Vec<_> = probe.stages.iter().map(|stage| stage.outcome).collect();
-        assert_eq!(found[..2], outcomes, "{target}");
-        assert_eq!(found[2..], [NotReached; 3], "{target}");
+        assert_eq!(found[..2], outcomes, "{target:?}");
+        assert_eq!(found[2..], [NotReached; 3], "{target:?}");
         let failed = probe.stages.iter().find(|s| s.outcome == Lost).unwrap();
         assert_eq!(failed.took.map(|took| took.as_secs()), Some(4));
         assert_eq!(probe.verdict.unwrap_err().kind, kind);
@@ -337,7 +342,7 @@ async fn a_tape_holds_what_both_sides_said_up_to_its_bound() {
             probe_by(&connector, &node, &target, &options),
             plays::<zcash::Zcash>(far, script, 1)
         );
-        let (chunks, cut) = probe.tape.unwrap().recorded();
+        let Dialogue { chunks, cut, .. } = probe.dialogue.unwrap();
         let total: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
         assert_eq!(cut, tape_limit == 100);
         assert!(total <= tape_limit);

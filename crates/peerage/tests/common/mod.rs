@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerage::faults::{Fault, play};
-use peerage::net::{Connector, Direct, Listener, Target};
-use peerage::networks::{AnyNetwork, AnyNode, AnyPeer, NETWORKS, Setup};
-use peerage::{Probe, ProbeOptions, Reason};
+use peerage::faults::Fault;
+use peerage::net::Listener;
+use peerage::networks::{AnyNetwork, AnyNode, Greeted, NETWORKS, Setup};
+use peerage::{Destination, Endpoint, Probe, ProbeOptions, Reason};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -30,18 +30,16 @@ pub(crate) fn node(network: &dyn AnyNetwork, setup: &Setup) -> Arc<dyn AnyNode> 
     network.node(setup).unwrap().into()
 }
 
-pub(crate) fn bind() -> (Listener, Target) {
+pub(crate) fn bind() -> (Listener, Endpoint) {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let target = listener.local_endpoint().unwrap().into();
-    (listener, target)
+    let endpoint = listener.local_endpoint().unwrap();
+    (listener, endpoint)
 }
 
-/// What came of a greeting.
-pub(crate) type Greeted = Result<Box<dyn AnyPeer>, Reason>;
-
 /// Accepts one peer and greets it.
-pub(crate) fn greets_one(node: Arc<dyn AnyNode>) -> (Target, JoinHandle<Greeted>) {
-    let (listener, target) = bind();
+pub(crate) fn greets_one(node: Arc<dyn AnyNode>) -> (Destination, JoinHandle<Greeted>) {
+    let (listener, endpoint) = bind();
+    let target = node.found_at(endpoint);
     let task = tokio::spawn(async move {
         let connection = listener.accept().await.unwrap();
         node.greet(connection, later()).await
@@ -50,7 +48,7 @@ pub(crate) fn greets_one(node: Arc<dyn AnyNode>) -> (Target, JoinHandle<Greeted>
 }
 
 /// Accepts one peer, greets it, answers its pings until it goes; why it went.
-pub(crate) fn serves_one(node: Arc<dyn AnyNode>) -> (Target, JoinHandle<Reason>) {
+pub(crate) fn serves_one(node: Arc<dyn AnyNode>) -> (Destination, JoinHandle<Reason>) {
     let (target, greeted) = greets_one(node);
     let task = tokio::spawn(async move {
         match greeted.await.unwrap() {
@@ -62,23 +60,23 @@ pub(crate) fn serves_one(node: Arc<dyn AnyNode>) -> (Target, JoinHandle<Reason>)
 }
 
 /// A peer with this fault; it accepts one connection.
-pub(crate) fn faulty(node: &dyn AnyNode, fault: Fault) -> Target {
-    let (listener, target) = bind();
-    let acts = node.fault(fault);
+pub(crate) fn faulty(node: &Arc<dyn AnyNode>, fault: Fault) -> Destination {
+    let (listener, endpoint) = bind();
+    let node = Arc::clone(node);
+    let target = node.found_at(endpoint);
     tokio::spawn(async move {
         let connection = listener.accept().await.unwrap();
-        play(&acts, connection.io, later()).await;
+        node.misbehave(fault, connection, later()).await;
     });
     target
 }
 
 /// Greets a peer that it dials first.
-pub(crate) async fn dials(node: &dyn AnyNode, target: &Target) -> Greeted {
-    let connection = Direct.connect(target, later()).await.unwrap();
-    node.greet(connection, later()).await
+pub(crate) async fn dials(node: &dyn AnyNode, target: &Destination) -> Greeted {
+    node.dial(target, later()).await
 }
 
-pub(crate) async fn probe(node: &dyn AnyNode, target: &Target, limit: Duration) -> Probe {
+pub(crate) async fn probe(node: &dyn AnyNode, target: &Destination, limit: Duration) -> Probe {
     let tape_limit = 1 << 16;
     node.probe(target, &ProbeOptions { limit, tape_limit })
         .await

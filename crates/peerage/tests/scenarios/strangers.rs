@@ -7,12 +7,7 @@ use super::*;
 async fn p2p_handshake_a_probe_closes_at_once() {
     async fn check<D: Net>() {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let target = listener
-            .local_endpoint()
-            .unwrap()
-            .to_string()
-            .parse()
-            .unwrap();
+        let target = listener.local_endpoint().unwrap().into();
         let deadline = Instant::now() + seconds(20);
         let served = tokio::spawn(async move {
             let connection = listener.accept().await.unwrap();
