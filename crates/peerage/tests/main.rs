@@ -21,3 +21,4 @@ mod proxy;
 mod scenarios;
 mod self_connection;
 mod tables;
+mod third;

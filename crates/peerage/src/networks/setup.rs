@@ -138,7 +138,7 @@ impl Options {
             option,
             known_by: match &others[..] {
                 [] => "no network does".into(),
-                others => format!("{} knows it", others.join(", ")).into(),
+                others => format!("{} do", others.join(", ")).into(),
             },
         })
     }
