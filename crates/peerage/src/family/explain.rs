@@ -51,7 +51,10 @@ fn explained<D: Dialect>(chain: &ChainTable, found: &Dissection) -> Explained {
         number: match field.value {
             FieldValue::Uint(value) => Some(value.into()),
             FieldValue::Int(value) => Some(value.into()),
-            FieldValue::Ip(_) | FieldValue::Text(_) | FieldValue::Bytes(_) => None,
+            FieldValue::Ip(_)
+            | FieldValue::Text(_)
+            | FieldValue::Bytes(_)
+            | FieldValue::List { .. } => None,
         },
         meaning: meaning::<D>(chain, field),
     });
