@@ -15,6 +15,7 @@ const USAGE = `usage: peer.mjs serve CHAIN [--port N] [--count N] [COMMON]
 
 CHAIN    --network-id N --genesis 0xHASH --fork-hash 0xHASH [--fork-next N]
 COMMON   --eth 68[,69...]   versions to offer, 64 to 69; without it 68, the newest of the library's own
+         --patient          sends its Status only when theirs has come
          --max-peers N      serve: 0 refuses everyone as one too many
          --hold S           how long a greeted peer is kept; without it dial: 1 s, serve: as it likes
          --seconds S        the longest it may take, 60 without it
@@ -40,7 +41,7 @@ function readArguments() {
       options: Object.fromEntries([
         ...['network-id', 'genesis', 'fork-hash', 'fork-next', 'port', 'count', 'eth', 'max-peers', 'hold', 'seconds']
           .map((name) => [name, { type: 'string' }]),
-        ['no-ping', { type: 'boolean' }],
+        ...['no-ping', 'patient'].map((name) => [name, { type: 'boolean' }]),
       ]),
     })
   } catch (error) {
@@ -71,6 +72,7 @@ function readArguments() {
     hold: values.hold === undefined && command === 'serve' ? null : 1000 * number('hold', 1),
     seconds: number('seconds', 60),
     ping: values['no-ping'] !== true,
+    patient: values.patient === true,
     eth: (values.eth ?? '68').split(',').map(Number),
   }
 }
@@ -247,12 +249,17 @@ function onPeer(peer) {
     asked = performance.now()
     peer._sendPing()
   })
+  const sendStatus = () => {
+    eth.sendStatus({ td: new Uint8Array(), bestHash: told.genesis, genesisHash: told.genesis })
+  }
+  if (told.patient) {
+    const onStatus = eth._handleStatus.bind(eth)
+    // sendStatus comes back here, with both at hand.
+    eth._handleStatus = () => (eth._status === null ? sendStatus() : onStatus())
+    return
+  }
   try {
-    eth.sendStatus({
-      td: Uint8Array.from([]),
-      bestHash: told.genesis,
-      genesisHash: told.genesis,
-    })
+    sendStatus()
   } catch (error) {
     say('error', { error: text(error) })
     peer.disconnect(DISCONNECT_REASON.SUBPROTOCOL_ERROR)

@@ -11,6 +11,8 @@ The chain is genesis.json beside this file, or a variant that differs in one thi
     other-fork     Osaka at another time, already passed, so another fork hash
     later-fork     BPO1 at another time, not reached: still compatible
     behind         no block past genesis, so two known forks behind: still compatible
+    outdated       knows neither Osaka nor BPO1 and is past where Osaka was
+    ahead          BPO1 at a time that clocks have passed and its head has not
 
 Lines, in the order of what happens:
 
@@ -66,6 +68,11 @@ def variant(name):
             genesis["config"]["bpo1Time"] = 4_100_000_000
         case "behind":
             chain["blocks"] = 0
+        case "outdated":
+            for fork in ("osaka", "bpo1"):
+                del genesis["config"][f"{fork}Time"], genesis["config"]["blobSchedule"][fork]
+        case "ahead":
+            genesis["config"]["bpo1Time"] = 1_750_000_000
         case _:
             raise SystemExit(f"no chain {name}")
     return chain
@@ -75,7 +82,8 @@ def fork_id(chain, genesis_hash):
     """EIP-6122, worked out here to hold against what geth says of itself."""
     now = BLOCK_TIME if chain["blocks"] else int(chain["genesis"]["timestamp"], 16)
     crc = zlib.crc32(bytes.fromhex(genesis_hash[2:]))
-    for fork in sorted(chain["genesis"]["config"][name] for name in FORKS):
+    config = chain["genesis"]["config"]
+    for fork in sorted(config[name] for name in FORKS if name in config):
         if fork > now:
             return f"0x{crc:08x}", fork
         crc = zlib.crc32(fork.to_bytes(8, "big"), crc)
@@ -112,7 +120,7 @@ class Rpc:
         return value["result"]
 
 
-def add_block(rpc, engine):
+def add_block(rpc, engine, osaka):
     """Block 1, as a consensus client would have it made."""
     head = rpc("eth_getBlockByNumber", "latest", False)["hash"]
     zero = "0x" + 32 * "00"
@@ -125,7 +133,7 @@ def add_block(rpc, engine):
         "parentBeaconBlockRoot": zero,
     }
     made = engine("engine_forkchoiceUpdatedV3", state(head), wanted)
-    built = engine("engine_getPayloadV5", made["payloadId"])
+    built = engine("engine_getPayloadV5" if osaka else "engine_getPayloadV4", made["payloadId"])
     block = built["executionPayload"]
     for status in (
         engine("engine_newPayloadV4", block, [], zero, built["executionRequests"]),
@@ -145,13 +153,16 @@ class Geth:
         self.secret = secrets.token_bytes(32)
 
     def start(self):
+        # Variables of this name are settings to geth.
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("GETH_")}
         genesis, config, jwt = (self.folder / name for name in ("genesis.json", "config.toml", "jwt"))
         genesis.write_text(json.dumps(self.chain["genesis"]))
         jwt.write_text(self.secret.hex())
         # --port would listen on every interface.
         config.write_text('[Node.P2P]\nListenAddr = "127.0.0.1:0"\n')
         common = [self.args.geth, "--datadir", str(self.folder / "data")]
-        made = subprocess.run([*common, "init", str(genesis)], capture_output=True, text=True, timeout=60)
+        init = [*common, "init", str(genesis)]
+        made = subprocess.run(init, capture_output=True, text=True, timeout=60, env=clean)
         if made.returncode:
             raise SystemExit(f"geth takes no such genesis: {made.stderr[-2000:]}")
         self.process = subprocess.Popen(
@@ -166,6 +177,7 @@ class Geth:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            env=clean,
         )
         threading.Thread(target=self.watch_peers, daemon=True).start()
         try:
@@ -223,7 +235,8 @@ class Geth:
                 raise RuntimeError("geth does not listen")
             rpc = Rpc(self.ports["open"])
             if self.chain["blocks"]:
-                add_block(rpc, Rpc(self.ports["auth"], self.secret))
+                osaka = "osakaTime" in self.chain["genesis"]["config"]
+                add_block(rpc, Rpc(self.ports["auth"], self.secret), osaka)
             self.introduce(rpc)
             for enode in self.args.dial:
                 rpc("admin_addPeer", enode)
