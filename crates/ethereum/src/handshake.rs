@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use peerage_core::{Failed, Handshake, Interruption, Step};
+use peerage_core::{Failed, Handshake, Interruption, Step, Wakeup};
 
 use crate::channel::Channel;
 use crate::error::{Awaited, HandshakeError};
@@ -16,11 +16,12 @@ use crate::steps::{AfterHello, AwaitAck, AwaitAuth, AwaitHello, AwaitStatus, Bro
 /// A handshake under way, either side. Start one with [`Local::greet`].
 ///
 /// The dialler speaks first, and to the owner of one key only; a listener says nothing to whoever
-/// does not know its key. Then both introduce themselves at once, and both tell their chain.
+/// does not know its key. Then both introduce themselves at once, and both tell their chain; the
+/// dialler lets the listener go first for a moment, so that it learns why the two do not fit.
 ///
 /// ```text
-/// dialler   auth ──►             hello ──►   status ──►
-/// listener        ──► ack, hello           ──► status      Peer
+/// dialler   auth ──►            hello ──►            status ──►
+/// listener        ──► ack, hello        ──► status               Peer
 /// ```
 ///
 /// It can be driven once: going on consumes it.
@@ -54,7 +55,7 @@ enum State {
     AwaitAuth(AwaitAuth),
     AwaitAck(AwaitAck),
     AwaitHello(AwaitHello),
-    AwaitStatus(AwaitStatus),
+    AwaitStatus(Box<AwaitStatus>),
     /// Over, as soon as the last output is written.
     Over(Box<Peer>),
 }
@@ -77,8 +78,8 @@ impl From<AwaitHello> for State {
     }
 }
 
-impl From<AwaitStatus> for State {
-    fn from(step: AwaitStatus) -> Self {
+impl From<Box<AwaitStatus>> for State {
+    fn from(step: Box<AwaitStatus>) -> Self {
         Self::AwaitStatus(step)
     }
 }
@@ -105,6 +106,17 @@ impl State {
             Self::Myself { .. } | Self::AwaitAck(_) => Awaited::Ack,
             Self::AwaitHello(_) => Awaited::Hello,
             Self::AwaitStatus(_) | Self::Over(_) => Awaited::Status,
+        }
+    }
+
+    const fn wakeup(&self) -> Option<Wakeup> {
+        match self {
+            Self::AwaitStatus(step) => step.wakeup(),
+            Self::Myself { .. }
+            | Self::AwaitAuth(_)
+            | Self::AwaitAck(_)
+            | Self::AwaitHello(_)
+            | Self::Over(_) => None,
         }
     }
 
@@ -205,7 +217,7 @@ impl<P: Policy<Remote>> Handshake for Greeting<P> {
         (!self.output.is_empty()).then(|| self.output.split().freeze())
     }
 
-    fn advance(mut self, _: Instant, input: &mut BytesMut) -> Step<Self> {
+    fn advance(mut self, now: Instant, input: &mut BytesMut) -> Step<Self> {
         self.received += input.len().saturating_sub(self.unread);
         // What is said now goes out before more is heard, so that every answer stands in order.
         while self.output.is_empty() {
@@ -215,8 +227,8 @@ impl<P: Policy<Remote>> Handshake for Greeting<P> {
                 State::Myself { .. } => Err(HandshakeError::SelfConnection.into()),
                 State::AwaitAuth(step) => entered(step.on_input(cx, policy, input, output)),
                 State::AwaitAck(step) => entered(step.on_input(cx, policy, input, output)),
-                State::AwaitHello(step) => entered(step.on_input(cx, policy, input, output)),
-                State::AwaitStatus(step) => entered(step.on_input(cx, input, output)),
+                State::AwaitHello(step) => entered(step.on_input(cx, policy, now, input, output)),
+                State::AwaitStatus(step) => entered(step.on_input(cx, now, input, output)),
             };
             match stepped {
                 Ok((state, goes_on)) => {
@@ -229,7 +241,8 @@ impl<P: Policy<Remote>> Handshake for Greeting<P> {
             }
         }
         self.unread = input.len();
-        Step::More(self, None)
+        let wakeup = self.state.wakeup();
+        Step::More(self, wakeup)
     }
 
     fn interrupt(self, cause: Interruption) -> Failed<Self::Error> {

@@ -1,10 +1,11 @@
 //! The steps of the handshake. Each awaits one message and consumes its predecessor.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use peerage_core::wire::ReadError;
-use peerage_core::{Budget, Failed, Spent};
+use peerage_core::{Budget, Direction, Failed, Spent, Wakeup};
 
 use crate::capability::{CapName, Capability, Layout, negotiate};
 use crate::channel::{Channel, Packet};
@@ -113,13 +114,32 @@ pub(crate) struct AwaitHello {
 #[derive(Debug)]
 pub(crate) struct AwaitStatus {
     pub(crate) channel: Box<Channel>,
-    introduced: Box<Introduced>,
+    introduced: Introduced,
     /// The version agreed on.
     eth: EthVersion,
+    /// The id of Status on the wire.
+    status_id: u64,
     ours: Status,
+    told: Told,
     early: VecDeque<Message>,
     spent: Spent,
 }
+
+/// Whether our Status was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// It was.
+    Yes,
+    /// Not yet: the peer may speak first, until then.
+    Until(Instant),
+}
+
+/// How long a dialler holds its own Status back for the peer's.
+///
+/// Nodes hang up on a Status that does not fit, often before they have sent their own. Whoever
+/// dialled would then never learn what does not fit. A listener does not wait, so this is over after
+/// one way of the packets; two that both waited would lose this time and no more.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Who the peer is, proved, and what it speaks.
 #[derive(Debug)]
@@ -132,7 +152,7 @@ struct Introduced {
 /// What Hello leads to: with eth its Status, without it the peer.
 #[derive(Debug)]
 pub(crate) enum AfterHello {
-    Status(AwaitStatus),
+    Status(Box<AwaitStatus>),
     Over(Box<Peer>),
 }
 
@@ -261,6 +281,7 @@ impl AwaitHello {
         mut self,
         cx: &Cx,
         policy: &mut P,
+        now: Instant,
         input: &mut BytesMut,
         output: &mut BytesMut,
     ) -> Stepped<Self, AfterHello, P::Rejection> {
@@ -270,7 +291,7 @@ impl AwaitHello {
             Err(error) => return Err(broken(error, self.channel)),
         };
         match self.introduce(cx, policy, packet) {
-            Ok(introduced) => Ok(Next::Go(introduced.go_on(cx, self.channel, output))),
+            Ok(introduced) => Ok(Next::Go(introduced.go_on(cx, self.channel, now, output))),
             Err(error) => Err(broken(error, self.channel)),
         }
     }
@@ -370,7 +391,13 @@ impl<R> Failing<R> {
 }
 
 impl Introduced {
-    fn go_on(self, cx: &Cx, mut channel: Box<Channel>, output: &mut BytesMut) -> AfterHello {
+    fn go_on(
+        self,
+        cx: &Cx,
+        mut channel: Box<Channel>,
+        now: Instant,
+        output: &mut BytesMut,
+    ) -> AfterHello {
         if self.hello.speaks_snappy() {
             channel.compress();
         }
@@ -381,17 +408,20 @@ impl Introduced {
         let Some((eth, status_id)) = eth.zip(status_id) else {
             return AfterHello::Over(self.into_peer(cx, channel, None, VecDeque::new()));
         };
-        let ours = cx.local.status_for(&cx.terms, eth);
-        // A Status fits into a frame many thousand times over.
-        let _sealed = channel.send(status_id, &ours.encode(), output);
-        AfterHello::Status(AwaitStatus {
+        let mut step = Box::new(AwaitStatus {
             channel,
-            introduced: Box::new(self),
+            introduced: self,
             eth,
-            ours,
+            status_id,
+            ours: cx.local.status_for(&cx.terms, eth),
+            told: Told::Until(now + PATIENCE),
             early: VecDeque::new(),
             spent: Spent::default(),
-        })
+        });
+        if cx.terms.direction() == Direction::Inbound {
+            step.tell(output);
+        }
+        AfterHello::Status(step)
     }
 
     fn into_peer(
@@ -419,20 +449,49 @@ impl Introduced {
 const STATUS: u64 = MessageId::Status.row().id;
 
 impl AwaitStatus {
+    /// When to go on although nothing was heard.
+    pub(crate) const fn wakeup(&self) -> Option<Wakeup> {
+        match self.told {
+            Told::Yes => None,
+            Told::Until(at) => Some(Wakeup {
+                at,
+                why: "the peer has not told its chain first",
+            }),
+        }
+    }
+
+    /// Sends our Status, once.
+    fn tell(&mut self, output: &mut BytesMut) {
+        if self.told != Told::Yes {
+            self.told = Told::Yes;
+            // A Status fits into a frame many thousand times over.
+            let _sealed = self
+                .channel
+                .send(self.status_id, &self.ours.encode(), output);
+        }
+    }
+
     pub(crate) fn on_input<R>(
-        mut self,
+        mut self: Box<Self>,
         cx: &Cx,
+        now: Instant,
         input: &mut BytesMut,
         output: &mut BytesMut,
-    ) -> Stepped<Self, Box<Peer>, R> {
+    ) -> Stepped<Box<Self>, Box<Peer>, R> {
         let packet = match self.next(input) {
             Ok(Some(packet)) => packet,
-            Ok(None) => return Ok(Next::Wait(self)),
+            Ok(None) => {
+                if matches!(self.told, Told::Until(at) if now >= at) {
+                    self.tell(output);
+                }
+                return Ok(Next::Wait(self));
+            }
             Err(error) => return Err(broken(error, self.channel)),
         };
         match self.on_packet(cx, packet, output) {
             Ok(None) => Ok(Next::Stay(self)),
             Ok(Some(chain)) => {
+                self.tell(output);
                 let chain = Some((self.eth, chain));
                 let peer = self
                     .introduced

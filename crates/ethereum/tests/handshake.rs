@@ -4,7 +4,9 @@ use peerage_core::{Direction, Failure, Interruption, Kind, Session, Stage};
 use peerage_ethereum::eth::{self, Ask, HashOrNumber, Request};
 use peerage_ethereum::{Codec, EthVersion, Message};
 
-use crate::common::pair::{End, answering, converse, converse_in, dialling, established, node};
+use crate::common::pair::{
+    End, answering, chain, converse, converse_in, dialling, established, node, node_on,
+};
 
 #[test]
 fn two_nodes_greet_each_other() {
@@ -106,4 +108,33 @@ fn whoever_is_called_off_says_goodbye_as_soon_as_it_can() {
     a.hear(&b.said());
     assert_eq!(a.error().stage(), Stage::Greet("status"));
     assert_eq!(a.error().kind(), Kind::Timeout, "{}", a.error());
+}
+
+#[test]
+fn a_dialler_learns_what_does_not_fit_before_it_is_hung_up_on() {
+    let (alice, bob) = (node(1), node_on(chain("hoodi"), 2));
+    let mut a = End::new(&alice, dialling(bob.key.public(), 1));
+    let mut b = End::new(&bob, answering(2));
+    converse(&mut a, &mut b);
+    assert_eq!(a.error().kind(), Kind::WrongNetwork);
+    assert_eq!(b.error().stage(), Stage::Greet("status"));
+    assert_eq!(b.error().kind(), Kind::Refused, "told why: {}", b.error());
+}
+
+#[test]
+fn a_dialler_whom_nobody_tells_first_tells_its_chain_by_itself() {
+    let (alice, bob) = (node(1), node(2));
+    let mut a = End::new(&alice, dialling(bob.key.public(), 1));
+    let mut b = End::new(&bob, answering(2));
+    b.hear(&a.said());
+    a.hear(&b.said());
+    let hello = a.said();
+    assert!(a.wakeup.is_some() && a.said().is_empty());
+    a.wake();
+    let status = a.said();
+    assert!(a.wakeup.is_none() && !status.is_empty());
+    b.hear(&hello);
+    b.hear(&status);
+    a.hear(&b.said());
+    assert_eq!((a.is(), b.is()), ("peer", "peer"));
 }

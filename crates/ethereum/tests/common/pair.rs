@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use peerage_core::{ConnectedAddr, Failed, Handshake, Interruption, Session, Step, UnixTime};
+use peerage_core::{
+    ConnectedAddr, Failed, Handshake, Interruption, Session, Step, UnixTime, Wakeup,
+};
 use peerage_ethereum::table::ChainTable;
 use peerage_ethereum::{
     AcceptAll, Attempt, Codec, Greeting, HandshakeError, Local, Message, Peer, PeerInfo, Policy,
@@ -89,6 +91,9 @@ pub(crate) enum Standing<P: Policy<Remote>> {
 #[derive(Debug)]
 pub(crate) struct End<P: Policy<Remote> = AcceptAll> {
     pub(crate) standing: Standing<P>,
+    /// What time it is, and when it wants to be called.
+    pub(crate) now: Instant,
+    pub(crate) wakeup: Option<Wakeup>,
     /// Bytes heard and not consumed.
     pub(crate) input: BytesMut,
     /// Bytes said and not yet taken away, last words included.
@@ -106,6 +111,8 @@ impl<P: Policy<Remote>> End<P> {
         let greeting = local.greet_with(attempt, policy);
         let mut end = Self {
             standing: Standing::Live(Box::new(greeting)),
+            now: now(),
+            wakeup: None,
             input: BytesMut::new(),
             output: BytesMut::new(),
         };
@@ -136,9 +143,11 @@ impl<P: Policy<Remote>> End<P> {
                     return;
                 }
             };
-            self.standing = match greeting.advance(now(), &mut self.input) {
-                Step::More(greeting, None) => Standing::Live(Box::new(greeting)),
-                Step::More(_, Some(wakeup)) => panic!("a wakeup: {wakeup:?}"),
+            self.standing = match greeting.advance(self.now, &mut self.input) {
+                Step::More(greeting, wakeup) => {
+                    self.wakeup = wakeup;
+                    Standing::Live(Box::new(greeting))
+                }
                 Step::Done(peer) => Standing::Peer(peer),
                 Step::Failed(failed) => {
                     self.output.extend_from_slice(&failed.last_words);
@@ -149,6 +158,14 @@ impl<P: Policy<Remote>> End<P> {
                 return;
             }
         }
+    }
+
+    /// Lets the time come that it waits for.
+    #[track_caller]
+    pub(crate) fn wake(&mut self) {
+        let wakeup = self.wakeup.take().expect("it waits for a time");
+        self.now = wakeup.at;
+        self.hear(&[]);
     }
 
     /// Ends it from outside.
