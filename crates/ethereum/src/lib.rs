@@ -18,6 +18,8 @@
 //! - [`fork`]: fork ids, and whether a peer follows the same rules.
 //! - [`enode`]: node addresses.
 //!
+//! For people: [`dissect`] takes messages and whole dialogues apart.
+//!
 //! It deliberately holds no socket, no clock, no entropy source and no async runtime. Time enters
 //! as a value, randomness as bytes. It does not understand blocks and transactions.
 //!
@@ -47,6 +49,7 @@ mod auth;
 pub mod capability;
 mod channel;
 pub mod disconnect;
+pub mod dissect;
 pub mod ecies;
 pub mod enode;
 pub mod error;
@@ -80,7 +83,7 @@ pub use fork::{ForkFilter, ForkId, Head};
 pub use handshake::Greeting;
 pub use hello::Hello;
 pub use key::{PeerId, PublicKey, SecretKey};
-pub use local::{Attempt, Best, Local, Tip};
+pub use local::{Attempt, Best, Local, Tip, Told};
 pub use message::{Message, OtherMessage};
 pub use peer::{Codec, MAX_ASKED, Peer, PeerChain, PeerInfo};
 pub use policy::{AcceptAll, Policy, Remote};

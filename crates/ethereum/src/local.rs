@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use peerage_core::{ConnectedAddr, Direction, Domain, Exposure, PeerText, UnixTime};
+use zeroize::Zeroizing;
 
 use crate::capability::CapabilitySpec;
 use crate::eth::{BlockRange, EthVersion, Progress, Status, TotalDifficulty};
 use crate::fork::{ForkFilter, Head};
 use crate::hello::Hello;
+use crate::keccak::Keccak256;
 use crate::key::{Ephemeral, InvalidKey, PeerId, PublicKey, SecretKey, SharedStatic};
 use crate::p2p;
 use crate::rlpx::Fresh;
@@ -19,6 +21,13 @@ use crate::table::ChainTable;
 pub struct Best {
     /// Its number and time, by which forks are judged.
     pub head: Head,
+    /// What we tell of it; when that is nothing, we only judge by it and tell of the genesis block.
+    pub told: Option<Told>,
+}
+
+/// What a node tells of its best block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
     /// Its hash.
     pub hash: [u8; 32],
     /// The number of the earliest block whose body we have.
@@ -172,6 +181,37 @@ impl Attempt {
         Ok(Self { terms, fresh })
     }
 
+    /// As [`Attempt::new`], all its randomness drawn from one seed. The same arguments make the same
+    /// attempt, so a dialogue can be read again, see [`dissect`](crate::dissect).
+    ///
+    /// # Security
+    /// `seed` must be unpredictable, and used once.
+    pub fn seeded(
+        addr: ConnectedAddr,
+        peer: Option<PublicKey>,
+        time: UnixTime,
+        seed: &[u8; 32],
+    ) -> Self {
+        let mut round = 0_u64;
+        loop {
+            let mut random = Zeroizing::new([0; Self::RANDOM_LEN]);
+            for (block, piece) in (0_u64..).zip(random.chunks_mut(32)) {
+                let drawn = Keccak256::of(&[
+                    b"peerage attempt 1",
+                    seed,
+                    &round.to_be_bytes(),
+                    &block.to_be_bytes(),
+                ]);
+                piece.copy_from_slice(&drawn[..piece.len()]);
+            }
+            // One round in 2^126 makes no key; the next one does.
+            if let Ok(attempt) = Self::new(addr, peer, time, &random) {
+                return attempt;
+            }
+            round += 1;
+        }
+    }
+
     /// The same in another isolation domain: the connections that it may be linked with.
     #[must_use]
     pub const fn in_domain(mut self, domain: Domain) -> Self {
@@ -277,12 +317,13 @@ impl Local {
             self.chain.fork_filter(Head::default()).fork_id()
         };
         let genesis = self.chain.genesis_hash;
-        let (hash, latest, earliest) = best.map_or((genesis, 0, 0), |best| {
-            (best.hash, best.head.number, best.earliest)
+        let told = best.and_then(|best| Some((best.head.number, best.told?)));
+        let (hash, latest, earliest) = told.map_or((genesis, 0, 0), |(number, told)| {
+            (told.hash, number, told.earliest)
         });
         let progress = if version <= EthVersion::Eth68 {
             Progress::Best {
-                total_difficulty: best.map_or(0.into(), |best| best.total_difficulty),
+                total_difficulty: told.map_or(0.into(), |(_, told)| told.total_difficulty),
                 hash,
             }
         } else {

@@ -53,6 +53,8 @@ pub struct PeerChain {
     pub status: Status,
     /// What that means on our schedule.
     pub standing: Standing,
+    /// The name of the last fork that it has passed.
+    pub fork: Box<str>,
 }
 
 impl PeerInfo {

@@ -190,20 +190,29 @@ impl Initiator {
     /// # Errors
     /// When it is not sealed to us or not as the protocol wants it.
     pub fn on_ack(self, ours: &SecretKey, ack: &[u8]) -> Result<FrameCipher, RlpxError> {
+        self.agree(ours, ack, Secrets::cipher)
+    }
+
+    /// Takes the ack, and makes of what both sides then share whatever is wanted.
+    pub(crate) fn agree<T>(
+        self,
+        ours: &SecretKey,
+        ack: &[u8],
+        make: impl FnOnce(&Secrets, Half<'_>, Half<'_>) -> T,
+    ) -> Result<T, RlpxError> {
         let body = opened(Packet::Ack, ours, ack, Ack::decode)?;
         let theirs = point(body.ephemeral, "ephemeral key")?;
         let shared = self.ephemeral.agree(&theirs);
         let secrets = Secrets::derive(&shared, &self.nonce, &body.nonce);
-        Ok(secrets.cipher(
-            Half {
-                nonce: &self.nonce,
-                packet: &self.auth,
-            },
-            Half {
-                nonce: &body.nonce,
-                packet: ack,
-            },
-        ))
+        let ours = Half {
+            nonce: &self.nonce,
+            packet: &self.auth,
+        };
+        let theirs = Half {
+            nonce: &body.nonce,
+            packet: ack,
+        };
+        Ok(make(&secrets, ours, theirs))
     }
 }
 
@@ -277,6 +286,16 @@ impl Recipient {
         shared: &SharedStatic,
         fresh: Fresh,
     ) -> Result<(FrameCipher, Bytes), RlpxError> {
+        self.agree(shared, fresh, Secrets::cipher)
+    }
+
+    /// Answers, and makes of what both sides then share whatever is wanted.
+    pub(crate) fn agree<T>(
+        self,
+        shared: &SharedStatic,
+        fresh: Fresh,
+        make: impl FnOnce(&Secrets, Half<'_>, Half<'_>) -> T,
+    ) -> Result<(T, Bytes), RlpxError> {
         let digest = signed(shared, &self.auth.nonce);
         let theirs = recover(&self.auth.signature, *digest).ok_or(RlpxError::InvalidSignature)?;
         let Ephemeral { agreement, sealing } = fresh.ephemeral;
@@ -287,17 +306,16 @@ impl Recipient {
         let padding = fresh.padding.bytes();
         let ack = ecies::seal(&self.claimed, &sealing, fresh.iv, &body.encode(), padding).freeze();
         let secrets = Secrets::derive(&agreement.agree(&theirs), &self.auth.nonce, &fresh.nonce);
-        let cipher = secrets.cipher(
-            Half {
-                nonce: &fresh.nonce,
-                packet: &ack,
-            },
-            Half {
-                nonce: &self.auth.nonce,
-                packet: &self.packet,
-            },
-        );
-        Ok((cipher, ack))
+        let ours = Half {
+            nonce: &fresh.nonce,
+            packet: &ack,
+        };
+        let theirs = Half {
+            nonce: &self.auth.nonce,
+            packet: &self.packet,
+        };
+        let made = make(&secrets, ours, theirs);
+        Ok((made, ack))
     }
 }
 

@@ -571,6 +571,11 @@ impl AwaitStatus {
         let status = read("Status", awaited, packet, |body| Status::decode(body, eth))?;
         let forks: ForkFilter = cx.local.forks(cx.terms.time);
         let standing = check_status(&self.ours, &status, &forks)?;
-        Ok(Some(PeerChain { status, standing }))
+        let fork = forks.schedule().name(standing.passed).into();
+        Ok(Some(PeerChain {
+            status,
+            standing,
+            fork,
+        }))
     }
 }

@@ -8,6 +8,7 @@
 
 mod capabilities;
 mod common;
+mod dialogues;
 mod disconnects;
 mod enodes;
 mod eth_messages;
