@@ -101,7 +101,7 @@ we_dial_geth_other_network() { dial_wrong_geth we-dial-geth-other-network wrong_
 we_dial_geth_other_genesis() { dial_wrong_geth we-dial-geth-other-genesis wrong_genesis --chain other-genesis; }
 we_dial_geth_other_fork() { dial_wrong_geth we-dial-geth-other-fork wrong_fork --chain other-fork; }
 we_dial_geth_outdated() { dial_wrong_geth we-dial-geth-outdated obsolete --chain outdated; }
-we_dial_geth_ahead() { dial_wrong_geth we-dial-geth-ahead incompatible --chain ahead; }
+we_dial_geth_ahead() { dial_wrong_geth we-dial-geth-ahead wrong_fork --chain ahead; }
 # With room for one peer, geth keeps it for one that it dials itself.
 we_dial_geth_full() { dial_wrong_geth we-dial-geth-full peer_full --max-peers 1; }
 
@@ -117,7 +117,7 @@ geth_dials_us() {
 # listen_ethereum COUNT: starts our listener; leaves $listener and $our_enode.
 listen_ethereum() {
     listen ethereum private "$1" "${tables[@]}" || return 1
-    our_enode=$(seen wait "$tmp/listen.out" listening 0 "$listener" | seen get enode) || wrong "our listener did not tell its enode" || return 1
+    our_enode=$(seen wait "$tmp/listen.out" listening 0 "$listener" | seen get address) || wrong "our listener did not tell its enode" || return 1
 }
 
 # ---- ethereumjs and us ------------------------------------------------------------------------

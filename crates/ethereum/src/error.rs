@@ -137,6 +137,12 @@ impl WireError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError<R = Infallible> {
+    /// Nobody can have this id: it is no point of the curve.
+    #[error("nobody can have the key {}: it is no point of secp256k1", Short(id))]
+    NoSuchKey {
+        /// Whom we were to dial.
+        id: PeerId,
+    },
     /// The key exchange came to nothing.
     #[error("while waiting for {awaited}")]
     Rlpx {
@@ -299,7 +305,8 @@ impl<R> HandshakeError<R> {
             Self::TimedOut { .. } => DisconnectReason::PingTimeout,
             Self::Cancelled { .. } => DisconnectReason::Requested,
             // There is nobody to tell, or nobody who could read it.
-            Self::Rlpx { .. }
+            Self::NoSuchKey { .. }
+            | Self::Rlpx { .. }
             | Self::Unproved { .. }
             | Self::Disconnected { .. }
             | Self::Closed { .. }
@@ -321,7 +328,7 @@ impl<R: Display + Debug> Failure for HandshakeError<R> {
             | Self::TimedOut { awaited, .. }
             | Self::Cancelled { awaited }
             | Self::Transport { awaited, .. } => awaited.stage(),
-            Self::SelfConnection => Awaited::Ack.stage(),
+            Self::NoSuchKey { .. } | Self::SelfConnection => Awaited::Ack.stage(),
             Self::Unproved { .. } | Self::WrongIdentity { .. } | Self::NothingShared { .. } => {
                 Awaited::Hello.stage()
             }
@@ -331,6 +338,7 @@ impl<R: Display + Debug> Failure for HandshakeError<R> {
 
     fn kind(&self) -> Kind {
         match self {
+            Self::NoSuchKey { .. } => Kind::Usage,
             Self::Rlpx { error, .. } => error.kind(),
             Self::Unproved { .. } | Self::WrongIdentity { .. } => Kind::WrongIdentity,
             Self::SelfConnection => Kind::SelfConnection,
@@ -357,7 +365,7 @@ impl<R: Display + Debug> Failure for HandshakeError<R> {
         let hex = |id: &PeerId| PeerText::from(&*id.to_string());
         match self {
             Self::Rlpx { awaited, .. } => detail.with("awaited", awaited.name()),
-            Self::Unproved { id } => detail.with("id", hex(id)),
+            Self::NoSuchKey { id } | Self::Unproved { id } => detail.with("id", hex(id)),
             Self::WrongIdentity { proved, claimed } => detail
                 .with("proved", hex(proved))
                 .with("claimed", hex(claimed)),

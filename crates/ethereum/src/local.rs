@@ -262,7 +262,7 @@ impl Local {
     pub fn forks(&self, time: UnixTime) -> ForkFilter {
         let head = self.tip.best().map_or_else(
             || Head {
-                number: u64::MAX,
+                number: self.chain.schedule.last_block(),
                 time: u64::try_from(time.0).unwrap_or(0),
             },
             |best| best.head,
@@ -303,6 +303,11 @@ impl Local {
         }
     }
 
+    /// Our Status in `version` at `time`, as a direct peer is told.
+    pub fn status_at(&self, version: EthVersion, time: UnixTime) -> Status {
+        self.status(version, time, true)
+    }
+
     /// Our Status for this attempt in `version`; the table on [`Local`] says what stands in it.
     pub(crate) fn status_for(&self, terms: &Terms, version: EthVersion) -> Status {
         let open = match terms.addr.exposure() {
@@ -310,9 +315,13 @@ impl Local {
             Exposure::Proxied => self.tell_through_proxies,
             Exposure::Isolated => false,
         };
+        self.status(version, terms.time, open)
+    }
+
+    fn status(&self, version: EthVersion, time: UnixTime, open: bool) -> Status {
         let best = self.tip.best().filter(|_| open);
         let fork_id = if open {
-            self.forks(terms.time).fork_id()
+            self.forks(time).fork_id()
         } else {
             self.chain.fork_filter(Head::default()).fork_id()
         };

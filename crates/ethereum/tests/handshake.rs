@@ -1,6 +1,6 @@
 //! The handshake as two ends of one conversation.
 
-use peerage_core::{Direction, Failure, Interruption, Kind, Session, Stage};
+use peerage_core::{Direction, Failure, Interruption, Kind, Session, Stage, UnixTime};
 use peerage_ethereum::eth::{self, Ask, HashOrNumber, Request};
 use peerage_ethereum::{Codec, EthVersion, Message};
 
@@ -137,4 +137,16 @@ fn a_dialler_whom_nobody_tells_first_tells_its_chain_by_itself() {
     b.hear(&status);
     a.hear(&b.said());
     assert_eq!((a.is(), b.is()), ("peer", "peer"));
+}
+
+#[test]
+fn a_node_without_a_block_takes_a_fork_to_come_for_what_it_is() {
+    let now = UnixTime(1_791_000_000);
+    let sepolia = node_on(chain("sepolia"), 1);
+    let ours = sepolia.forks(now).fork_id();
+    assert_eq!(ours.next, 1_791_294_816, "amsterdam is near but not here");
+    assert!(sepolia.forks(now).judge(ours).is_ok());
+    let later = UnixTime(1_791_294_816);
+    assert_eq!(sepolia.forks(later).fork_id().next, 0);
+    assert_eq!(sepolia.forks(later).fork_name(), "amsterdam");
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use peerage::networks::{AnyNetwork, AnyNode, NETWORKS, Options, PeerAddress, Setup, by_name};
+use peerage::networks::{
+    AnyNetwork, AnyNode, Capability, Head, NETWORKS, Options, PeerAddress, Setup, by_name,
+};
 use peerage::{Destination, NodeKey, Route, Tables};
 
 use crate::output::{Failed, misused, usage};
@@ -31,6 +33,15 @@ pub(crate) struct NodeArgs {
     /// The height of the best block, to claim and to judge versions by.
     #[arg(long, value_name = "HEIGHT")]
     pub(crate) height: Option<u32>,
+
+    /// The best block to judge forks by: its number, and its time in seconds since 1970 where that
+    /// is not now. Without it, every fork whose time has come counts as passed.
+    #[arg(long, value_name = "NUMBER[:TIME]", value_parser = head)]
+    pub(crate) head: Option<Head>,
+
+    /// A capability to offer instead of the usual ones; may be given several times.
+    #[arg(long = "capability", value_name = "NAME/VERSION", value_parser = capability)]
+    pub(crate) capabilities: Vec<Capability>,
 }
 
 impl NodeArgs {
@@ -56,6 +67,8 @@ impl NodeArgs {
             options: Options {
                 services: self.services,
                 height: self.height,
+                head: self.head,
+                capabilities: self.capabilities.clone(),
                 ..Options::NONE
             },
         };
@@ -151,6 +164,33 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
 
 fn expected_span() -> String {
     "expected a span of time above zero such as 500ms, 20s, 5m or 2h".into()
+}
+
+/// A block: `22000000`, or `22000000:1740000000` with its time.
+fn head(text: &str) -> Result<Head, String> {
+    let wrong = || "expected a block's number, or number:time".to_owned();
+    let number = |text: &str| text.parse().map_err(|_| wrong());
+    Ok(match text.split_once(':') {
+        None => Head {
+            number: number(text)?,
+            time: None,
+        },
+        Some((block, time)) => Head {
+            number: number(block)?,
+            time: Some(number(time)?),
+        },
+    })
+}
+
+/// A capability: `eth/69`.
+fn capability(text: &str) -> Result<Capability, String> {
+    let parts = text.split_once('/');
+    let parts = parts.and_then(|(name, version)| Some((name, version.parse().ok()?)));
+    let (name, version) = parts.ok_or("expected a name and a version such as eth/69")?;
+    Ok(Capability {
+        name: name.into(),
+        version,
+    })
 }
 
 /// Service bits.

@@ -73,5 +73,8 @@ fn new_key(args: &FileArgs) -> Result<NodeKey, Failed> {
 
 fn public_key(key: &NodeKey) -> Option<PublicKey> {
     let secret = SecretKey::from_byte_array(*key.secret_bytes()).ok()?;
-    Some(PublicKey::from_secret_key(&Secp256k1::signing_only(), &secret))
+    Some(PublicKey::from_secret_key(
+        &Secp256k1::signing_only(),
+        &secret,
+    ))
 }

@@ -84,13 +84,19 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     let node: Arc<dyn AnyNode> = node.into();
     if args.json {
         let (network, chain) = (node.network().0, node.chain());
-        let body = json!({ "network": network, "chain": chain, "addr": local.to_string() });
+        let body = json!({
+            "network": network,
+            "chain": chain,
+            "addr": local.to_string(),
+            "address": args.network.0.shown(&node.found_at(local)),
+        });
         out.json("listening", body)?;
     } else {
         progress(&format!(
-            "listening for {} {} at {local}",
+            "listening for {} {} at {}",
             node.network(),
-            node.chain()
+            node.chain(),
+            args.network.0.shown(&node.found_at(local))
         ));
     }
 

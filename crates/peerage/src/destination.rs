@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use peerage_core::{Detail, Endpoint, Failure, Kind, Network, PeerText, Stage};
+use peerage_ethereum::enode::EnodeError;
 use peerage_net::{Target, TargetError};
 
 /// A host and port, and the identity expected there where the network has identities.
@@ -84,6 +85,9 @@ pub enum AddressError {
     /// The peer's key is wrong.
     #[error(transparent)]
     Key(#[from] NotAPeerKey),
+    /// An enode address with something wrong in it.
+    #[error("an enode address is enode://KEY@HOST:PORT, but this one {0}")]
+    Enode(#[from] EnodeError),
     /// The network dials nobody whose key it does not know.
     #[error("{network} needs the peer's key as well: write {expected}")]
     NoKey {
@@ -112,7 +116,7 @@ impl Failure for AddressError {
                 detail.with("network", network.0).with("got", got.clone())
             }
             Self::NoKey { network, .. } => detail.with("network", network.0),
-            Self::Key(_) => detail,
+            Self::Key(_) | Self::Enode(_) => detail,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use peerage_core::PeerText;
 
+use crate::ethereum::EthereumFacts;
 use crate::family::VersionFacts;
 
 /// What is known of a greeted peer.
@@ -32,6 +33,8 @@ pub struct PeerFacts {
 pub enum About {
     /// The version/verack family.
     Version(VersionFacts),
+    /// Ethereum.
+    Ethereum(EthereumFacts),
 }
 
 /// A fact by itself, for whoever shows them all under their names.
@@ -54,6 +57,7 @@ impl PeerFacts {
     pub fn fields(&self) -> Vec<(&'static str, Fact)> {
         match &self.about {
             About::Version(facts) => facts.fields(),
+            About::Ethereum(facts) => facts.fields(),
         }
     }
 
@@ -62,6 +66,7 @@ impl PeerFacts {
     pub fn notes(&self) -> Vec<String> {
         match &self.about {
             About::Version(facts) => facts.notes(self),
+            About::Ethereum(facts) => facts.notes(self),
         }
     }
 
@@ -69,6 +74,7 @@ impl PeerFacts {
     pub fn speaks(&self) -> String {
         match &self.about {
             About::Version(facts) => facts.negotiated.to_string(),
+            About::Ethereum(facts) => facts.speaks(),
         }
     }
 
@@ -76,6 +82,7 @@ impl PeerFacts {
     pub fn brief(&self) -> String {
         match &self.about {
             About::Version(facts) => facts.brief(self),
+            About::Ethereum(facts) => facts.brief(self),
         }
     }
 
@@ -83,6 +90,7 @@ impl PeerFacts {
     pub fn in_words(&self) -> String {
         match &self.about {
             About::Version(facts) => facts.in_words(self),
+            About::Ethereum(facts) => facts.in_words(self),
         }
     }
 
@@ -90,6 +98,15 @@ impl PeerFacts {
     pub const fn version(&self) -> Option<&VersionFacts> {
         match &self.about {
             About::Version(facts) => Some(facts),
+            About::Ethereum(_) => None,
+        }
+    }
+
+    /// What it said on Ethereum, where it is of that network.
+    pub const fn ethereum(&self) -> Option<&EthereumFacts> {
+        match &self.about {
+            About::Ethereum(facts) => Some(facts),
+            About::Version(_) => None,
         }
     }
 }

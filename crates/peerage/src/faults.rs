@@ -55,6 +55,14 @@ faults! {
     Garbage = "garbage", NotThisProtocol, "a web server";
     /// Hangs up at once.
     Closing = "closing", Closed, "hangs up at once";
+    /// Is on the same network id, but its chain begins with another block.
+    WrongGenesis = "wrong genesis", WrongGenesis, "of another genesis";
+    /// Follows a fork that nobody else does.
+    WrongFork = "wrong fork", WrongFork, "of a fork of its own";
+    /// Has no free slot, and says so.
+    Full = "full", PeerFull, "has no free slot";
+    /// Calls itself by a name that it has not proved.
+    WrongIdentity = "wrong identity", WrongIdentity, "lies about its name";
 }
 
 /// One act of a script.

@@ -9,10 +9,10 @@ use peerage_core::{Detail, Failure, Kind, PeerText, Stage};
 
 use crate::os;
 
-/// 32 secret random bytes: the node's identity.
+/// The secret of a node: a key of secp256k1.
 ///
-/// Ethereum's node key has the same form, so one file serves all networks. On networks without
-/// identities it is what lets a node recognise itself, across restarts and processes.
+/// On Ethereum its public key is who the node is. On networks without identities it is what lets a
+/// node recognise itself, across restarts and processes. One file serves all networks.
 #[derive(Clone)]
 pub struct NodeKey([u8; 32]);
 
@@ -45,7 +45,9 @@ pub enum KeyError {
         path: PathBuf,
     },
     /// The file holds no key.
-    #[error("{path} holds no key: 64 hexadecimal digits are expected")]
+    #[error(
+        "{path} holds no key: 64 hexadecimal digits are expected, of a number that secp256k1 has a key for"
+    )]
     NotAKey {
         /// The file.
         path: PathBuf,
@@ -90,12 +92,24 @@ impl NodeKey {
 
     /// A new random key.
     pub fn generate() -> Self {
-        Self(os::random())
+        loop {
+            // One draw in 2^128 is no key.
+            if let Some(key) = Self::from_bytes(os::random()) {
+                return key;
+            }
+        }
     }
 
-    /// The key from its 32 bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    /// The key from its 32 bytes, most significant first; `None` when they are no key of secp256k1,
+    /// on which Ethereum's identities are: zero, or not below the order of the curve.
+    pub fn from_bytes(bytes: [u8; 32]) -> Option<Self> {
+        /// The order of the curve. Source: SEC 2, section 2.4.1.
+        const ORDER: [u8; 32] = [
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0xfe, 0xba, 0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c,
+            0xd0, 0x36, 0x41, 0x41,
+        ];
+        (bytes != [0; 32] && bytes < ORDER).then_some(Self(bytes))
     }
 
     /// The 32 secret bytes.
@@ -123,7 +137,7 @@ impl NodeKey {
         let whole = text.len() as u64 <= Self::MAX_FILE_LEN;
         parse(text.trim_ascii())
             .filter(|_| whole)
-            .map(Self)
+            .and_then(Self::from_bytes)
             .ok_or_else(|| KeyError::NotAKey { path: path.into() })
     }
 
@@ -192,6 +206,22 @@ const fn check_mode(_: &Path, _: &std::fs::File) -> Result<(), KeyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_a_number_that_the_curve_has_a_key_for() {
+        assert!(NodeKey::from_bytes([0; 32]).is_none());
+        assert!(NodeKey::from_bytes([0xff; 32]).is_none());
+        let mut near = [0xff; 32];
+        near[15] = 0xfd;
+        let library = |bytes| peerage_ethereum::SecretKey::from_bytes(bytes).is_ok();
+        assert!(NodeKey::from_bytes(near).is_some() && library(near));
+        let order = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+        let order = parse(order.as_bytes()).unwrap();
+        let mut below = order;
+        below[31] -= 1;
+        assert!(NodeKey::from_bytes(order).is_none() && !library(order));
+        assert!(NodeKey::from_bytes(below).is_some() && library(below));
+    }
 
     #[test]
     fn a_key_is_64_digits_and_nothing_else() {

@@ -3,6 +3,7 @@
 mod destination;
 mod dial;
 mod dialogue;
+mod ethereum;
 mod explain;
 mod facts;
 mod family;
@@ -27,11 +28,13 @@ pub use probe::{Outcome, Probe, ProbeOptions, StageReport, probe};
 pub use protocol::Protocol;
 pub use tables::{TableFile, Tables, TablesError};
 
+pub use ethereum::Ethereum;
 pub use peerage_core as core;
 pub use peerage_core::{
     Blame, ConnectedAddr, Detail, Direction, Endpoint, Failure, Kind, Network, PeerText, Reason,
     Retry, Stage, UnixTime,
 };
+pub use peerage_ethereum as devp2p;
 pub use peerage_net as net;
 pub use peerage_net::{Route, Socks5};
 pub use peerage_verack as verack;

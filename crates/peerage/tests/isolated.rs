@@ -12,7 +12,7 @@ use crate::common::{LONG, networks, probe, serves_one};
 fn talkative(isolated: bool) -> Setup {
     Setup {
         isolated,
-        key: Some(NodeKey::from_bytes([7; 32])),
+        key: NodeKey::from_bytes([7; 32]),
         options: Options {
             services: Some(5),
             height: Some(3_000_000),

@@ -153,7 +153,7 @@ fn a_file_that_is_not_there_or_cannot_be_made_is_the_callers_doing() {
 
 #[test]
 fn a_key_does_not_show_itself() {
-    let key = NodeKey::from_bytes([0xab; 32]);
+    let key = NodeKey::from_bytes([0xab; 32]).unwrap();
     let shown = format!("{key:?}");
     assert_eq!(shown, "NodeKey(secret)");
     let setup = peerage::networks::Setup {

@@ -77,8 +77,8 @@ async fn two_processes_with_one_key_are_one_node() {
 #[tokio::test]
 async fn nodes_with_keys_of_their_own_are_strangers() {
     for (network, chain) in networks() {
-        let key = with_key(&NodeKey::from_bytes([1; 32]));
-        let other = with_key(&NodeKey::from_bytes([2; 32]));
+        let key = with_key(&NodeKey::from_bytes([1; 32]).unwrap());
+        let other = with_key(&NodeKey::from_bytes([2; 32]).unwrap());
         assert_eq!(kinds(&met(network, &key, &other).await), [None; 2]);
         // A node without a given key has a fresh one.
         let fresh = Setup::new(chain);
@@ -90,7 +90,7 @@ async fn nodes_with_keys_of_their_own_are_strangers() {
 #[tokio::test]
 async fn an_isolated_connection_is_never_linked_with_the_node_not_even_by_itself() {
     for (network, _) in networks() {
-        let open = with_key(&NodeKey::from_bytes([3; 32]));
+        let open = with_key(&NodeKey::from_bytes([3; 32]).unwrap());
         let isolated = Setup {
             isolated: true,
             ..open.clone()

@@ -15,7 +15,7 @@ use crate::explain::{Explained, Line};
 use crate::facts::PeerFacts;
 use crate::faults::{Fault, play};
 use crate::greeter::Greeter;
-use crate::networks::{BoxFuture, ChainFacts, Described, NodeOption, Options};
+use crate::networks::{BadOption, BoxFuture, ChainFacts, Described, NodeOption, Options};
 
 impl<D: Builtin> Described for D {
     const OPTIONS: &'static [NodeOption] = &[
@@ -58,12 +58,13 @@ impl<D: Builtin> Described for D {
         endpoint.into()
     }
 
-    fn apply(local: &mut Local<D>, options: &Options) {
+    fn apply(local: &mut Local<D>, options: &Options) -> Result<(), BadOption> {
         local.services = Services(options.services.unwrap_or_default());
         local.tip.set(options.height.map(Height));
         if let Some(version) = options.protocol_version {
             local.protocol_version = ProtocolVersion(version);
         }
+        Ok(())
     }
 
     fn set_listen_addr(local: &mut Local<D>, addr: Option<Endpoint>) {

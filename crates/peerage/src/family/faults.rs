@@ -32,7 +32,12 @@ pub fn script<D: Dialect>(fault: Fault, local: &Local<D>, table: &Table) -> Vec<
     };
     match fault {
         Fault::Silent => vec![Act::Listen],
-        Fault::Closing => vec![],
+        // What the family does not know hangs up at once.
+        Fault::Closing
+        | Fault::WrongGenesis
+        | Fault::WrongFork
+        | Fault::Full
+        | Fault::WrongIdentity => vec![],
         Fault::Garbage => vec![
             Act::Send(Bytes::from_static(
                 b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",

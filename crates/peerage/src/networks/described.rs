@@ -5,7 +5,7 @@ use peerage_net::Connection;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{BoxFuture, ChainFacts, NodeOption, Options};
+use super::{BadOption, BoxFuture, ChainFacts, NodeOption, Options};
 use crate::destination::Destination;
 use crate::dialogue::Dialogue;
 use crate::explain::{Explained, Line};
@@ -39,7 +39,10 @@ pub trait Described: Wandering {
     fn found_at(local: &Self::Local, endpoint: Endpoint) -> Destination;
 
     /// Sets the node's options. Only those of [`Described::OPTIONS`] are given.
-    fn apply(local: &mut Self::Local, options: &Options);
+    ///
+    /// # Errors
+    /// When a value makes no sense.
+    fn apply(local: &mut Self::Local, options: &Options) -> Result<(), BadOption>;
 
     /// See [`AnyNode::set_listen_addr`](super::AnyNode::set_listen_addr).
     fn set_listen_addr(local: &mut Self::Local, addr: Option<Endpoint>);

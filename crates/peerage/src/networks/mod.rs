@@ -22,10 +22,11 @@ use tokio::time::Instant;
 
 pub use self::address::PeerAddress;
 pub use self::described::Described;
-pub use self::setup::{Capability, Head, NodeOption, Options, Setup, SetupError};
+pub use self::setup::{BadOption, Capability, Head, NodeOption, Options, Setup, SetupError};
 pub use self::typed::Typed;
 pub use crate::destination::{AddressError, Destination, NotAPeerKey, PeerKey, UnknownScheme};
 pub use crate::dialogue::{Dialogue, Stream};
+pub use crate::ethereum::EthereumFacts;
 pub use crate::explain::{ExplainError, Explained, ExplainedField, Line};
 pub use crate::facts::{About, Fact, PeerFacts};
 pub use crate::family::{Builtin, VersionFacts};
@@ -36,6 +37,7 @@ use crate::tables::{Tables, TablesError};
 
 /// Every network that peerage speaks.
 pub const NETWORKS: &[&dyn AnyNetwork] = &[
+    &Typed::<crate::Ethereum>::new(),
     &Typed::<crate::Zcash>::new(),
     &Typed::<crate::Decred>::new(),
 ];

@@ -1,6 +1,8 @@
 //! How a node is to be, as far as every network can be asked.
 
-use peerage_core::{Detail, Failure, Kind, Network, Stage};
+use std::fmt;
+
+use peerage_core::{Detail, Failure, Kind, Network, PeerText, Stage};
 use peerage_net::Route;
 
 use super::{AnyNetwork, NETWORKS};
@@ -88,6 +90,12 @@ pub enum NodeOption {
     Capabilities,
 }
 
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.name, self.version)
+    }
+}
+
 impl NodeOption {
     /// Its name, lower-case words.
     pub const fn name(self) -> &'static str {
@@ -154,6 +162,9 @@ pub enum SetupError {
     /// A table that replaces the compiled-in one cannot be used.
     #[error("the table folder cannot be used")]
     Tables(#[from] TablesError),
+    /// An option whose value makes no sense.
+    #[error(transparent)]
+    Value(#[from] BadOption),
     /// An option that the network does not have.
     #[error("{network} does not know the option {}; {known_by}: leave it out", option.name())]
     Option {
@@ -166,12 +177,24 @@ pub enum SetupError {
     },
 }
 
+/// An option whose value makes no sense to its network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{got} is no {} here: {expected}", option.name())]
+pub struct BadOption {
+    /// The option.
+    pub option: NodeOption,
+    /// Its value.
+    pub got: PeerText,
+    /// What there is, in words.
+    pub expected: String,
+}
+
 impl Failure for SetupError {
     fn stage(&self) -> Stage {
         match self {
             Self::Chain(error) => error.stage(),
             Self::Tables(error) => error.stage(),
-            Self::Option { .. } => Stage::Input,
+            Self::Value(_) | Self::Option { .. } => Stage::Input,
         }
     }
 
@@ -179,7 +202,7 @@ impl Failure for SetupError {
         match self {
             Self::Chain(error) => error.kind(),
             Self::Tables(error) => error.kind(),
-            Self::Option { .. } => Kind::Usage,
+            Self::Value(_) | Self::Option { .. } => Kind::Usage,
         }
     }
 
@@ -187,6 +210,9 @@ impl Failure for SetupError {
         match self {
             Self::Chain(error) => error.detail(),
             Self::Tables(error) => error.detail(),
+            Self::Value(error) => Detail::none()
+                .with("option", error.option.name())
+                .with("got", error.got.clone()),
             Self::Option {
                 network, option, ..
             } => Detail::none()

@@ -65,7 +65,7 @@ impl<N: Described> AnyNetwork for Typed<N> {
         if setup.isolated {
             greeter = greeter.isolated();
         }
-        N::apply(greeter.local_mut(), &setup.options);
+        N::apply(greeter.local_mut(), &setup.options)?;
         Ok(Box::new(Node { greeter, table }))
     }
 }

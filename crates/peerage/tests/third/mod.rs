@@ -25,7 +25,7 @@ fn node(name: &str) -> Arc<dyn AnyNode> {
 #[tokio::test]
 async fn a_network_with_keys_is_dialled_and_greeted_typed() {
     let mut theirs = Greeter::<Whisper>::new("mainnet").unwrap();
-    let key = NodeKey::from_bytes([9; 32]);
+    let key = NodeKey::from_bytes([9; 32]).unwrap();
     theirs = theirs.with_key(&key);
     let ours = Greeter::<Whisper>::new("mainnet").unwrap();
     let (listener, endpoint) = bind();

@@ -12,8 +12,8 @@ use peerage::core::{AcceptAll, Failed, Handshake, Interruption, Policy, Session,
 use peerage::faults::Fault;
 use peerage::net::{Connection, Target};
 use peerage::networks::{
-    About, AddressError, BoxFuture, ChainFacts, Described, Explained, Line, NodeOption, Options,
-    PeerFacts, VersionFacts,
+    About, AddressError, BadOption, BoxFuture, ChainFacts, Described, Explained, Line, NodeOption,
+    Options, PeerFacts, VersionFacts,
 };
 use peerage::protocol::{Attempt, Parts, Stages};
 use peerage::{
@@ -336,8 +336,9 @@ impl Described for Whisper {
         }
     }
 
-    fn apply(local: &mut Local, options: &Options) {
+    fn apply(local: &mut Local, options: &Options) -> Result<(), BadOption> {
         local.head = options.head.map_or(0, |head| head.number);
+        Ok(())
     }
 
     fn set_listen_addr(_: &mut Local, _: Option<Endpoint>) {}
