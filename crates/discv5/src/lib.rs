@@ -1,0 +1,29 @@
+//! Node Discovery v5, pure: who is out there, what they are, and how they are asked.
+//!
+//! - [`record`]: a node's signed description (ENR, EIP-778): decoded without curve work, verified
+//!   in a step of its own.
+//! - [`curve`]: every curve operation and hash of the crate, in one small file.
+//!
+//! It deliberately holds no socket, no clock, no entropy source and no async runtime.
+//!
+//! ```
+//! use peerage_discv5::record::{Builder, Record, Unverified};
+//! use peerage_discv5::curve::SecretKey;
+//!
+//! let key = SecretKey::from_bytes([7; 32])?;
+//! let record = Builder::new(1).ip([192, 0, 2, 1].into()).udp4(9000).sign(&key)?;
+//! let text = record.to_string();
+//! let read: Unverified = text.parse()?;
+//! let read: Record = read.verify()?;
+//! assert_eq!(read.node_id(), record.node_id());
+//! assert_eq!(read.udp4_endpoint().unwrap().to_string(), "192.0.2.1:9000");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod curve;
+mod node_id;
+pub mod record;
+pub mod rlp;
+
+pub use node_id::NodeId;
+pub use record::Record;
