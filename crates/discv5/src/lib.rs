@@ -2,6 +2,8 @@
 //!
 //! - [`record`]: a node's signed description (ENR, EIP-778): decoded without curve work, verified
 //!   in a step of its own.
+//! - [`packet`] and [`message`]: what travels, read in the buffer it came in.
+//! - [`cipher`] and [`keys`]: masks, seals, and how two nodes agree on session keys.
 //! - [`curve`]: every curve operation and hash of the crate, in one small file.
 //!
 //! It deliberately holds no socket, no clock, no entropy source and no async runtime.
@@ -20,8 +22,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod cipher;
 pub mod curve;
+pub mod keys;
+pub mod message;
 mod node_id;
+pub mod packet;
 pub mod record;
 pub mod rlp;
 

@@ -48,6 +48,13 @@ impl NodeId {
         }
         256 - leading
     }
+
+    /// The first 16 bytes: the key of the header mask of packets to this node.
+    pub(crate) fn mask_key(&self) -> [u8; 16] {
+        let mut key = [0; 16];
+        key.copy_from_slice(&self.0[..16]);
+        key
+    }
 }
 
 /// All 64 hexadecimal digits.

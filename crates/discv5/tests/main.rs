@@ -1,5 +1,6 @@
 //! The crate's tests: one program, a module per file. No file here sees a private item.
 
 #![cfg(test)]
+mod codec;
 mod records;
 mod vectors;

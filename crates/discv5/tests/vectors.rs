@@ -1,7 +1,12 @@
 //! The official vectors. Their origin stands in `vectors/wire.json`.
 
 use peerage_discv5::NodeId;
+use peerage_discv5::cipher::{Cipher, Mask};
 use peerage_discv5::curve::{PublicKey, SecretKey};
+use peerage_discv5::keys::Agreement;
+use peerage_discv5::message::{Message, Request, RequestId};
+use peerage_discv5::packet::{Envelope, HandshakeAuth, Kind, Nonce, Packet, Protocol};
+use peerage_discv5::record::Unverified;
 use serde_json::Value;
 
 pub(crate) fn vectors() -> Value {
@@ -49,4 +54,213 @@ fn the_shared_point_is_that_of_the_vector() {
     let theirs = PublicKey::from_compressed(&array(&params["public-key"])).unwrap();
     let shared = secret(&params["secret-key"]).shared_point(&theirs);
     assert_eq!(shared, array(&params["shared-secret"]));
+}
+
+/// A row of the vectors' packets: its parameters, and the packet.
+fn packet(name: &str) -> (Value, Vec<u8>) {
+    let all = vectors();
+    let rows = all["packets"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["name"] == name).unwrap();
+    (row["params"].clone(), bytes(&row["packet"]))
+}
+
+fn ids(params: &Value) -> (NodeId, NodeId) {
+    let id = |name: &str| NodeId(array(&params[name]));
+    (id("src-node-id"), id("dest-node-id"))
+}
+
+fn ping(params: &Value) -> (RequestId, Request<'static>) {
+    let id = RequestId::new(&bytes(&params["ping.req-id"])).unwrap();
+    let record_seq = params["ping.enr-seq"].as_u64().unwrap();
+    (id, Request::Ping { record_seq })
+}
+
+fn agreement<'a>(ids: &'a (NodeId, NodeId), challenge_data: &'a [u8]) -> Agreement<'a> {
+    Agreement {
+        initiator: &ids.0,
+        recipient: &ids.1,
+        challenge_data,
+    }
+}
+
+#[test]
+fn the_ping_packet_is_read_and_written() {
+    let (params, wire) = packet("ping-message");
+    let (source, destination) = ids(&params);
+    let mask = Mask::new(&destination);
+    let cipher = Cipher::new(&array(&params["read-key"]));
+    let nonce = Nonce(array(&params["nonce"]));
+    let (id, request) = ping(&params);
+
+    let mut received = wire.clone();
+    let packet = Packet::unmask(&mask, Protocol::V5, &mut received).unwrap();
+    assert_eq!(packet.nonce, nonce);
+    assert_eq!(packet.kind, Kind::Ordinary { source });
+    let plaintext = cipher.open(nonce, packet.header, packet.message).unwrap();
+    let message = Message::decode(plaintext).unwrap();
+    assert_eq!(message, Message::Request(id, request.clone()));
+
+    let envelope = Envelope {
+        mask: &mask,
+        protocol: Protocol::V5,
+        iv: [0; 16],
+        nonce,
+    };
+    let written = envelope.ordinary(&source, &cipher, |out| request.encode(out, id));
+    assert_eq!(written, wire);
+}
+
+#[test]
+fn the_whoareyou_packet_is_read_and_written() {
+    let (params, wire) = packet("whoareyou");
+    let (_, destination) = ids(&params);
+    let mask = Mask::new(&destination);
+    let id_nonce = array(&params["whoareyou.id-nonce"]);
+    let record_seq = params["whoareyou.enr-seq"].as_u64().unwrap();
+    let envelope = Envelope {
+        mask: &mask,
+        protocol: Protocol::V5,
+        iv: [0; 16],
+        nonce: Nonce(array(&params["whoareyou.request-nonce"])),
+    };
+
+    let mut received = wire.clone();
+    let packet = Packet::unmask(&mask, Protocol::V5, &mut received).unwrap();
+    assert_eq!(packet.nonce, envelope.nonce);
+    assert_eq!(packet.header, bytes(&params["whoareyou.challenge-data"]));
+    let expected = Kind::WhoAreYou {
+        id_nonce: &id_nonce,
+        record_seq,
+    };
+    assert_eq!(packet.kind, expected);
+
+    let written = envelope.who_are_you(&id_nonce, record_seq);
+    assert_eq!(written.packet[..], wire);
+    let challenge_data = bytes(&params["whoareyou.challenge-data"]);
+    assert_eq!(written.challenge_data[..], challenge_data);
+}
+
+/// A handshake vector from both sides: A writes it, B reads it with nothing but its key.
+fn check_handshake(name: &str) {
+    let all = vectors();
+    let (params, wire) = packet(name);
+    let both = ids(&params);
+    let mask = Mask::new(&both.1);
+    let challenge_data = bytes(&params["whoareyou.challenge-data"]);
+    let agreement = agreement(&both, &challenge_data);
+    let (a, b) = (
+        secret(&all["keys"]["node-a-key"]),
+        secret(&all["keys"]["node-b-key"]),
+    );
+    let ephemeral_key = secret(&params["ephemeral-key"]);
+    let ephemeral = ephemeral_key.public_key().compressed();
+    assert_eq!(ephemeral, array(&params["ephemeral-pubkey"]));
+    let (id, request) = ping(&params);
+
+    let mut received = wire.clone();
+    let packet = Packet::unmask(&mask, Protocol::V5, &mut received).unwrap();
+    let Kind::Handshake {
+        source,
+        signature,
+        ephemeral: received_ephemeral,
+        record,
+    } = packet.kind
+    else {
+        panic!("{:?}", packet.kind);
+    };
+    assert_eq!((source, received_ephemeral), (both.0, &ephemeral));
+    let record = record.to_vec();
+    if name == "ping-handshake-enr" {
+        let record = Unverified::decode(&record).unwrap().verify().unwrap();
+        assert_eq!(record.node_id(), both.0);
+    } else {
+        assert!(record.is_empty());
+    }
+    agreement
+        .check_proof(&a.public_key(), &ephemeral, signature)
+        .unwrap();
+    let others = Agreement {
+        recipient: &both.0,
+        ..agreement
+    };
+    let passed_on = others.check_proof(&a.public_key(), &ephemeral, signature);
+    assert!(passed_on.is_err());
+
+    let theirs = PublicKey::from_compressed(received_ephemeral).unwrap();
+    let keys = agreement.keys(&b.shared_point(&theirs));
+    assert_eq!(keys.initiator, array(&params["read-key"]));
+    let (_, opener) = keys.for_recipient();
+    let nonce = packet.nonce;
+    let plaintext = opener.open(nonce, packet.header, packet.message).unwrap();
+    let message = Message::decode(plaintext).unwrap();
+    assert_eq!(message, Message::Request(id, request.clone()));
+
+    let keys = agreement.keys(&ephemeral_key.shared_point(&b.public_key()));
+    let (sealer, _) = keys.for_initiator();
+    let auth = HandshakeAuth {
+        signature: &agreement.prove(&a, &ephemeral),
+        ephemeral: &ephemeral,
+        record: &record,
+    };
+    let envelope = Envelope {
+        mask: &mask,
+        protocol: Protocol::V5,
+        iv: [0; 16],
+        nonce,
+    };
+    let written = envelope.handshake(&both.0, &auth, &sealer, |out| request.encode(out, id));
+    assert_eq!(written, wire);
+}
+
+#[test]
+fn the_handshake_packet_is_read_and_written() {
+    check_handshake("ping-handshake");
+}
+
+#[test]
+fn the_handshake_packet_with_a_record_is_read_and_written() {
+    check_handshake("ping-handshake-enr");
+}
+
+#[test]
+fn the_keys_are_those_of_the_vector() {
+    let params = params("crypto", "key-derivation");
+    let theirs = PublicKey::from_compressed(&array(&params["dest-pubkey"])).unwrap();
+    let both = (
+        NodeId(array(&params["node-id-a"])),
+        NodeId(array(&params["node-id-b"])),
+    );
+    let challenge_data = bytes(&params["challenge-data"]);
+    let shared = secret(&params["ephemeral-key"]).shared_point(&theirs);
+    let keys = agreement(&both, &challenge_data).keys(&shared);
+    assert_eq!(keys.initiator, array(&params["initiator-key"]));
+    assert_eq!(keys.recipient, array(&params["recipient-key"]));
+}
+
+#[test]
+fn the_proof_is_that_of_the_vector() {
+    let params = params("crypto", "id-nonce-signing");
+    let key = secret(&params["static-key"]);
+    let both = (
+        key.public_key().node_id(),
+        NodeId(array(&params["node-id-B"])),
+    );
+    let challenge_data = bytes(&params["challenge-data"]);
+    let proof = agreement(&both, &challenge_data).prove(&key, &array(&params["ephemeral-pubkey"]));
+    assert_eq!(proof, array(&params["id-signature"]));
+}
+
+#[test]
+fn the_ciphertext_is_that_of_the_vector() {
+    let params = params("crypto", "encryption-decryption");
+    let cipher = Cipher::new(&array(&params["encryption-key"]));
+    let (nonce, ad) = (Nonce(array(&params["nonce"])), bytes(&params["ad"]));
+    let mut sealed = bytes(&params["pt"]);
+    let tag = cipher.seal(nonce, &ad, &mut sealed);
+    sealed.extend(tag);
+    assert_eq!(sealed, bytes(&params["message-ciphertext"]));
+    assert_eq!(
+        cipher.open(nonce, &ad, &mut sealed).unwrap(),
+        bytes(&params["pt"])
+    );
 }
