@@ -4,6 +4,9 @@
 //!   in a step of its own.
 //! - [`packet`] and [`message`]: what travels, read in the buffer it came in.
 //! - [`cipher`] and [`keys`]: masks, seals, and how two nodes agree on session keys.
+//! - [`session`] and [`challenge`]: the keys we share, and the handshakes we have asked for.
+//! - [`address`] and [`limit`]: kinds and groups of addresses, rates, bans, permitted networks.
+//! - [`rng`]: the seeded generator, so that a run replays.
 //! - [`curve`]: every curve operation and hash of the crate, in one small file.
 //!
 //! It deliberately holds no socket, no clock, no entropy source and no async runtime.
@@ -22,14 +25,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod address;
+pub mod challenge;
 pub mod cipher;
 pub mod curve;
 pub mod keys;
+pub mod limit;
 pub mod message;
 mod node_id;
 pub mod packet;
 pub mod record;
 pub mod rlp;
+pub mod rng;
+pub mod session;
+#[cfg(test)]
+mod testing;
 
 pub use node_id::NodeId;
 pub use record::Record;

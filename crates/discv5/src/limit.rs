@@ -1,0 +1,289 @@
+//! Rates by address group, and lists of who may talk to us at all.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+use crate::address::{Group, Reach};
+use crate::node_id::NodeId;
+
+/// So many at once, and then so many a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many may come at once. 0 shuts the door.
+    pub burst: u32,
+    /// How many a second may follow. 0 allows none.
+    pub per_second: u32,
+}
+
+/// A rate for each address group, and one for all groups together.
+///
+/// For each group it keeps one instant: when its allowance will be whole again (the generic cell
+/// rate algorithm). Groups whose allowance is whole are forgotten.
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    group: Rate,
+    total: Rate,
+    /// When each group will have its whole burst again.
+    whole_at: BTreeMap<Group, Instant>,
+    total_whole_at: Option<Instant>,
+    max_groups: usize,
+}
+
+impl Limiter {
+    /// A limit of `group` for each address group and of `total` for all, remembering at most so
+    /// many groups. While it remembers that many, a new group is refused.
+    pub const fn new(group: Rate, total: Rate, max_groups: usize) -> Self {
+        Self {
+            group,
+            total,
+            whole_at: BTreeMap::new(),
+            total_whole_at: None,
+            max_groups,
+        }
+    }
+
+    /// Whether one more from `ip` is within the limits; it is counted then. Loopback and private
+    /// addresses are not limited.
+    pub fn allow(&mut self, now: Instant, ip: IpAddr) -> bool {
+        if !Reach::of(ip).is_limited() {
+            return true;
+        }
+        let group = Group::of(ip);
+        let Some(of_group) = take(self.group, now, self.whole_at.get(&group).copied()) else {
+            return false;
+        };
+        let Some(of_total) = take(self.total, now, self.total_whole_at) else {
+            return false;
+        };
+        if !self.whole_at.contains_key(&group) && self.whole_at.len() >= self.max_groups {
+            self.whole_at.retain(|_, whole_at| *whole_at > now);
+            if self.whole_at.len() >= self.max_groups {
+                return false;
+            }
+        }
+        self.whole_at.insert(group, of_group);
+        self.total_whole_at = Some(of_total);
+        true
+    }
+
+    /// How many groups are remembered.
+    pub fn len(&self) -> usize {
+        self.whole_at.len()
+    }
+
+    /// Whether no group is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.whole_at.is_empty()
+    }
+}
+
+/// When the allowance will be whole after one more, if there is one more.
+fn take(rate: Rate, now: Instant, whole_at: Option<Instant>) -> Option<Instant> {
+    let interval = Duration::from_secs(1).checked_div(rate.per_second)?;
+    let next = whole_at.unwrap_or(now).max(now) + interval;
+    (next.saturating_duration_since(now) <= interval * rate.burst).then_some(next)
+}
+
+/// Which addresses may talk to us. The empty lists admit everybody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// If not empty, only addresses in these networks.
+    pub permit: Vec<IpNet>,
+    /// No address in these networks, whatever `permit` says.
+    pub deny: Vec<IpNet>,
+}
+
+impl Access {
+    /// Whether `ip` may talk to us, and we to it.
+    pub fn admits(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&ip));
+        !within(&self.deny) && (self.permit.is_empty() || within(&self.permit))
+    }
+}
+
+/// Who is banned, and until when. Each machine has its own.
+#[derive(Clone, Debug)]
+pub struct Bans {
+    nodes: BTreeMap<NodeId, Instant>,
+    ips: BTreeMap<IpAddr, Instant>,
+    max: usize,
+}
+
+impl Bans {
+    /// At most so many nodes and so many addresses; beyond, the ban that ends first makes room.
+    pub const fn new(max: usize) -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            ips: BTreeMap::new(),
+            max,
+        }
+    }
+
+    /// Bans a node.
+    pub fn ban_node(&mut self, node: NodeId, until: Instant) {
+        insert_bounded(&mut self.nodes, node, until, self.max);
+    }
+
+    /// Bans an address, and with it everybody behind the same NAT.
+    pub fn ban_ip(&mut self, ip: IpAddr, until: Instant) {
+        insert_bounded(&mut self.ips, ip.to_canonical(), until, self.max);
+    }
+
+    /// Lifts the ban of a node.
+    pub fn unban_node(&mut self, node: &NodeId) {
+        self.nodes.remove(node);
+    }
+
+    /// Lifts the ban of an address.
+    pub fn unban_ip(&mut self, ip: IpAddr) {
+        self.ips.remove(&ip.to_canonical());
+    }
+
+    /// Whether the node is banned now.
+    pub fn has_node(&self, now: Instant, node: &NodeId) -> bool {
+        self.nodes.get(node).is_some_and(|until| *until > now)
+    }
+
+    /// Whether the address is banned now.
+    pub fn has_ip(&self, now: Instant, ip: IpAddr) -> bool {
+        let until = self.ips.get(&ip.to_canonical());
+        until.is_some_and(|until| *until > now)
+    }
+
+    /// Forgets the bans that are over.
+    pub fn expire(&mut self, now: Instant) {
+        self.nodes.retain(|_, until| *until > now);
+        self.ips.retain(|_, until| *until > now);
+    }
+
+    /// How many bans there are.
+    pub fn len(&self) -> usize {
+        self.nodes.len() + self.ips.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty() && self.ips.is_empty()
+    }
+}
+
+fn insert_bounded<K: Ord + Copy>(
+    bans: &mut BTreeMap<K, Instant>,
+    key: K,
+    until: Instant,
+    max: usize,
+) {
+    bans.insert(key, until);
+    while bans.len() > max {
+        let first = bans.iter().min_by_key(|(_, until)| **until);
+        let Some((&first, _)) = first else { break };
+        bans.remove(&first);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::start;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    const OFTEN: Rate = Rate {
+        burst: 1000,
+        per_second: 1000,
+    };
+
+    #[test]
+    fn a_group_gets_its_burst_and_then_its_rate() {
+        let rate = Rate {
+            burst: 3,
+            per_second: 2,
+        };
+        let mut limiter = Limiter::new(rate, OFTEN, 10);
+        let now = start();
+        let mut count = |at, from| (0..10).filter(|_| limiter.allow(at, ip(from))).count();
+        assert_eq!(count(now, "192.0.2.1"), 3);
+        assert_eq!(count(now, "192.0.2.99"), 0, "the same group");
+        assert_eq!(count(now, "192.0.3.1"), 3);
+        assert_eq!(count(now + Duration::from_secs(1), "192.0.2.1"), 2);
+        assert_eq!(count(now + Duration::from_secs(60), "192.0.2.1"), 3);
+        assert_eq!(count(now, "127.0.0.1"), 10, "not limited");
+        assert_eq!(count(now, "192.168.1.1"), 10, "not limited");
+    }
+
+    #[test]
+    fn all_groups_together_have_a_rate_and_a_number() {
+        let total = Rate {
+            burst: 5,
+            per_second: 5,
+        };
+        let mut limiter = Limiter::new(OFTEN, total, 4);
+        let now = start();
+        let allowed = |limiter: &mut Limiter, at| {
+            let ips = (0..100u8).map(|n| IpAddr::from([192, 0, n, 1]));
+            ips.filter(|ip| limiter.allow(at, *ip)).count()
+        };
+        assert_eq!(
+            allowed(&mut limiter, now),
+            4,
+            "as many groups as it remembers"
+        );
+        let later = now + Duration::from_secs(1);
+        assert_eq!(
+            allowed(&mut limiter, later),
+            4,
+            "others once these are whole"
+        );
+        assert_eq!(limiter.len(), 4);
+        let mut limiter = Limiter::new(OFTEN, total, 100);
+        assert_eq!(allowed(&mut limiter, now), 5);
+        let shut = Rate {
+            burst: 0,
+            per_second: 0,
+        };
+        assert!(!Limiter::new(shut, OFTEN, 4).allow(now, ip("192.0.2.1")));
+    }
+
+    #[test]
+    fn access_is_by_network_and_deny_wins() {
+        let nets = |list: &[&str]| list.iter().map(|net| net.parse().unwrap()).collect();
+        let access = Access {
+            permit: nets(&["10.0.0.0/8", "2001:db8::/32"]),
+            deny: nets(&["10.1.0.0/16"]),
+        };
+        for (from, admitted) in [
+            ("10.0.0.1", true),
+            ("10.1.0.1", false),
+            ("::ffff:10.1.0.1", false),
+            ("::ffff:10.2.0.1", true),
+            ("192.0.2.1", false),
+            ("2001:db8::7", true),
+        ] {
+            assert_eq!(access.admits(ip(from)), admitted, "{from}");
+        }
+        assert!(Access::default().admits(ip("192.0.2.1")));
+    }
+
+    #[test]
+    fn bans_end_and_are_bounded() {
+        let now = start();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut bans = Bans::new(2);
+        for n in 0..3 {
+            bans.ban_node(NodeId([n; 32]), at(10 + u64::from(n)));
+        }
+        let banned = |bans: &Bans, when| [0, 1, 2].map(|n| bans.has_node(when, &NodeId([n; 32])));
+        assert_eq!(banned(&bans, now), [false, true, true]);
+        assert_eq!(banned(&bans, at(11)), [false, false, true]);
+        bans.ban_ip(ip("::ffff:192.0.2.1"), at(5));
+        assert!(bans.has_ip(now, ip("192.0.2.1")));
+        bans.expire(at(11));
+        assert_eq!(bans.len(), 1);
+    }
+}

@@ -1,0 +1,367 @@
+//! Sessions: the keys we share with a node at an address.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::address::Contact;
+use crate::cipher::{Cipher, Mask, TAG_LEN};
+use crate::packet::Nonce;
+use crate::record::Record;
+use crate::rng::Rng;
+
+/// Keys of both directions, with their ciphers ready.
+#[derive(Debug)]
+struct Generation {
+    seal: Cipher,
+    open: Cipher,
+    /// The first 32 bits of the next nonce. A key seals at most 2^32 - 1 messages.
+    counter: u32,
+}
+
+/// The keys we share with a node at an address.
+///
+/// After a new handshake the old keys still open for a while: packets sealed with them may be under
+/// way, and when both sides start a handshake at once each ends with its own view of which keys are
+/// the newer. Whichever keys the other side proves to use, we use.
+#[derive(Debug)]
+pub struct Session {
+    mask: Mask,
+    record: Record,
+    current: Generation,
+    previous: Option<Box<(Generation, Instant)>>,
+    /// Whether a packet under these keys has come. Until then the other side may not have them.
+    confirmed: bool,
+    last_use: u64,
+}
+
+/// New keys, still without a place.
+#[derive(Debug)]
+pub struct NewKeys {
+    /// What we seal with.
+    pub seal: Cipher,
+    /// What we open with.
+    pub open: Cipher,
+    /// Whether the other side has shown that it holds them.
+    pub confirmed: bool,
+}
+
+impl Session {
+    /// The mask of packets to the node.
+    pub const fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    /// The node's record, as of the handshake or later.
+    pub const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// What we seal with now.
+    pub const fn cipher(&self) -> &Cipher {
+        &self.current.seal
+    }
+}
+
+/// A message that was opened.
+#[derive(Debug)]
+pub struct Opened<'a> {
+    /// Its plaintext, in the buffer it came in.
+    pub plaintext: &'a [u8],
+    /// Whether it is the first under keys that the other side had not confirmed.
+    pub confirms: bool,
+}
+
+/// Why a message was not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotOpened {
+    /// There is no session.
+    NoSession,
+    /// There is one, but none of its keys fits.
+    WrongKeys,
+}
+
+/// The sessions of a node, at most so many: the one longest without use makes room.
+#[derive(Debug)]
+pub struct Sessions {
+    sessions: BTreeMap<Contact, Session>,
+    uses: u64,
+    max: usize,
+    overlap: Duration,
+}
+
+impl Sessions {
+    /// At most `max` sessions; replaced keys still open for `overlap`.
+    pub const fn new(max: usize, overlap: Duration) -> Self {
+        Self {
+            sessions: BTreeMap::new(),
+            uses: 0,
+            max,
+            overlap,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// The session with a node at an address.
+    pub fn of(&self, contact: &Contact) -> Option<&Session> {
+        self.sessions.get(contact)
+    }
+
+    /// Every session.
+    pub fn iter(&self) -> impl Iterator<Item = (&Contact, &Session)> {
+        self.sessions.iter()
+    }
+
+    /// Puts new keys in place; the present ones stay for a while, for opening only. Returns who
+    /// had to make room.
+    pub fn install(
+        &mut self,
+        now: Instant,
+        contact: Contact,
+        record: Record,
+        keys: NewKeys,
+    ) -> Option<Contact> {
+        let current = Generation {
+            seal: keys.seal,
+            open: keys.open,
+            counter: 0,
+        };
+        self.uses += 1;
+        if let Some(session) = self.sessions.get_mut(&contact) {
+            let replaced = std::mem::replace(&mut session.current, current);
+            session.previous = Some(Box::new((replaced, now + self.overlap)));
+            session.record = record;
+            session.confirmed = keys.confirmed;
+            session.last_use = self.uses;
+            return None;
+        }
+        let gone = if self.sessions.len() < self.max.max(1) {
+            None
+        } else {
+            let idle = self.sessions.iter().min_by_key(|(_, s)| s.last_use);
+            idle.map(|(contact, _)| *contact)
+        };
+        if let Some(gone) = gone {
+            self.sessions.remove(&gone);
+        }
+        let session = Session {
+            mask: Mask::new(&contact.node),
+            record,
+            current,
+            previous: None,
+            confirmed: keys.confirmed,
+            last_use: self.uses,
+        };
+        self.sessions.insert(contact, session);
+        gone
+    }
+
+    /// Opens a message, with the newer keys first. Older keys that fit become the ones in use.
+    ///
+    /// # Errors
+    /// When there is no session, or no key fits; the message is then as it was.
+    pub fn open<'a>(
+        &mut self,
+        now: Instant,
+        contact: &Contact,
+        nonce: Nonce,
+        header: &[u8],
+        message: &'a mut [u8],
+    ) -> Result<Opened<'a>, NotOpened> {
+        let session = self.sessions.get_mut(contact).ok_or(NotOpened::NoSession)?;
+        let mut confirms = false;
+        if session.current.open.open(nonce, header, message).is_ok() {
+            confirms = !session.confirmed;
+            session.confirmed = true;
+        } else {
+            let Some(previous) = &mut session.previous else {
+                return Err(NotOpened::WrongKeys);
+            };
+            let (keys, until) = &mut **previous;
+            if *until <= now || keys.open.open(nonce, header, message).is_err() {
+                return Err(NotOpened::WrongKeys);
+            }
+            // The other side seals with these. If ours were confirmed it has both and they cross;
+            // if not, it may never have got ours.
+            std::mem::swap(keys, &mut session.current);
+            *until = now + self.overlap;
+            session.confirmed = true;
+        }
+        self.uses += 1;
+        session.last_use = self.uses;
+        let len = message.len().saturating_sub(TAG_LEN);
+        Ok(Opened {
+            plaintext: &message[..len],
+            confirms,
+        })
+    }
+
+    /// A nonce for the next message to the node, if there is a session and its keys may still be
+    /// used. A session whose nonces are used up is dropped, so that the next message makes a new
+    /// handshake.
+    pub fn next_nonce(&mut self, contact: &Contact, rng: &mut Rng) -> Option<Nonce> {
+        let session = self.sessions.get_mut(contact)?;
+        let counter = session.current.counter;
+        let Some(next) = counter.checked_add(1) else {
+            self.sessions.remove(contact);
+            return None;
+        };
+        session.current.counter = next;
+        self.uses += 1;
+        session.last_use = self.uses;
+        Some(make_nonce(counter, rng))
+    }
+
+    /// Notes a newer record of the node.
+    pub fn update_record(&mut self, contact: &Contact, record: &Record) {
+        if let Some(session) = self.sessions.get_mut(contact)
+            && session.record.node_id() == record.node_id()
+            && session.record.seq() < record.seq()
+        {
+            session.record = record.clone();
+        }
+    }
+
+    /// Drops a session.
+    pub fn remove(&mut self, contact: &Contact) -> bool {
+        self.sessions.remove(contact).is_some()
+    }
+}
+
+/// 32 bits of a counter and 64 random bits.
+pub fn make_nonce(counter: u32, rng: &mut Rng) -> Nonce {
+    let mut nonce = [0; 12];
+    nonce[..4].copy_from_slice(&counter.to_be_bytes());
+    rng.fill(&mut nonce[4..]);
+    Nonce(nonce)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::curve::SecretKey;
+    use crate::record::Builder;
+    use crate::testing::start;
+
+    fn contact(n: u8) -> (Contact, Record) {
+        let key = SecretKey::from_bytes([n; 32]).unwrap();
+        let record = Builder::new(1).sign(&key).unwrap();
+        let endpoint = peerage_core::Endpoint::new([192, 0, 2, n].into(), 9000);
+        let node = record.node_id();
+        (Contact { node, endpoint }, record)
+    }
+
+    fn keys(n: u8, confirmed: bool) -> NewKeys {
+        NewKeys {
+            seal: Cipher::new(&[n; 16]),
+            open: Cipher::new(&[n; 16]),
+            confirmed,
+        }
+    }
+
+    fn open(sessions: &mut Sessions, now: Instant, contact: &Contact, key: u8) -> Option<bool> {
+        let mut message = b"hi".to_vec();
+        let nonce = Nonce([key; 12]);
+        let tag = Cipher::new(&[key; 16]).seal(nonce, b"", &mut message);
+        message.extend(tag);
+        let opened = sessions.open(now, contact, nonce, b"", &mut message).ok()?;
+        assert_eq!(opened.plaintext, b"hi");
+        Some(opened.confirms)
+    }
+
+    const OVERLAP: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn old_keys_open_for_a_while_beside_the_new() {
+        let mut sessions = Sessions::new(4, OVERLAP);
+        let (node, record) = contact(1);
+        let now = start();
+        assert_eq!(open(&mut sessions, now, &node, 1), None);
+        sessions.install(now, node, record.clone(), keys(1, false));
+        assert_eq!(open(&mut sessions, now, &node, 1), Some(true));
+        assert_eq!(open(&mut sessions, now, &node, 1), Some(false));
+        sessions.install(now, node, record.clone(), keys(2, false));
+        assert_eq!(open(&mut sessions, now, &node, 3), None);
+        assert_eq!(open(&mut sessions, now, &node, 2), Some(true));
+        assert_eq!(open(&mut sessions, now, &node, 1), Some(false), "under way");
+        assert_eq!(
+            open(&mut sessions, now, &node, 2),
+            Some(false),
+            "they cross"
+        );
+        let late = now + OVERLAP;
+        assert_eq!(open(&mut sessions, late, &node, 1), None);
+        assert_eq!(open(&mut sessions, late, &node, 2), Some(false));
+    }
+
+    #[test]
+    fn we_seal_with_the_keys_the_other_side_uses() {
+        let mut sessions = Sessions::new(4, OVERLAP);
+        let (node, record) = contact(1);
+        let now = start();
+        sessions.install(now, node, record.clone(), keys(1, true));
+        sessions.install(now, node, record, keys(2, false));
+        let sealed = |sessions: &Sessions| {
+            let mut message = *b"hi";
+            let cipher = sessions.of(&node).unwrap().cipher();
+            cipher.seal(Nonce([0; 12]), b"", &mut message)
+        };
+        let with = |key| Cipher::new(&[key; 16]).seal(Nonce([0; 12]), b"", &mut b"hi".to_owned());
+        assert_eq!(sealed(&sessions), with(2));
+        open(&mut sessions, now, &node, 1);
+        assert_eq!(sealed(&sessions), with(1));
+        open(&mut sessions, now, &node, 2);
+        assert_eq!(sealed(&sessions), with(2));
+    }
+
+    #[test]
+    fn a_session_belongs_to_a_node_at_one_address() {
+        let mut sessions = Sessions::new(4, OVERLAP);
+        let (node, record) = contact(1);
+        let now = start();
+        sessions.install(now, node, record, keys(1, true));
+        let elsewhere = Contact {
+            endpoint: peerage_core::Endpoint::new([192, 0, 2, 1].into(), 9001),
+            ..node
+        };
+        assert_eq!(open(&mut sessions, now, &elsewhere, 1), None);
+    }
+
+    #[test]
+    fn the_session_longest_without_use_makes_room() {
+        let mut sessions = Sessions::new(2, OVERLAP);
+        let now = start();
+        for n in [1, 2] {
+            let (node, record) = contact(n);
+            assert_eq!(sessions.install(now, node, record, keys(n, true)), None);
+        }
+        open(&mut sessions, now, &contact(1).0, 1);
+        let (node, record) = contact(3);
+        let gone = sessions.install(now, node, record, keys(3, true));
+        assert_eq!(gone, Some(contact(2).0));
+        assert_eq!(sessions.len(), 2);
+    }
+
+    #[test]
+    fn nonces_count_up_and_a_session_ends_before_they_repeat() {
+        let mut sessions = Sessions::new(2, OVERLAP);
+        let mut rng = Rng::new([1; 32]);
+        let (node, record) = contact(1);
+        sessions.install(start(), node, record, keys(1, true));
+        for count in 0..3u32 {
+            let nonce = sessions.next_nonce(&node, &mut rng).unwrap();
+            assert_eq!(nonce.0[..4], count.to_be_bytes());
+        }
+        sessions.sessions.get_mut(&node).unwrap().current.counter = u32::MAX;
+        assert_eq!(sessions.next_nonce(&node, &mut rng), None);
+        assert!(sessions.is_empty(), "the next message makes a handshake");
+    }
+}
