@@ -5,6 +5,7 @@
 //! - [`packet`] and [`message`]: what travels, read in the buffer it came in.
 //! - [`cipher`] and [`keys`]: masks, seals, and how two nodes agree on session keys.
 //! - [`session`] and [`challenge`]: the keys we share, and the handshakes we have asked for.
+//! - [`table`] and [`votes`]: whom we know, and what others say our address is.
 //! - [`address`] and [`limit`]: kinds and groups of addresses, rates, bans, permitted networks.
 //! - [`rng`]: the seeded generator, so that a run replays.
 //! - [`curve`]: every curve operation and hash of the crate, in one small file.
@@ -26,6 +27,7 @@
 //! ```
 
 pub mod address;
+mod bucket;
 pub mod challenge;
 pub mod cipher;
 pub mod curve;
@@ -38,8 +40,10 @@ pub mod record;
 pub mod rlp;
 pub mod rng;
 pub mod session;
+pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod votes;
 
 pub use node_id::NodeId;
 pub use record::Record;

@@ -3,4 +3,5 @@
 #![cfg(test)]
 mod codec;
 mod records;
+mod table;
 mod vectors;
