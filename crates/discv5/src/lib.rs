@@ -1,5 +1,6 @@
 //! Node Discovery v5, pure: who is out there, what they are, and how they are asked.
 //!
+//! - [`discovery`]: the machine that joins all the parts: start here.
 //! - [`record`]: a node's signed description (ENR, EIP-778): decoded without curve work, verified
 //!   in a step of its own.
 //! - [`packet`] and [`message`]: what travels, read in the buffer it came in.
@@ -31,6 +32,7 @@ mod bucket;
 pub mod challenge;
 pub mod cipher;
 pub mod curve;
+pub mod discovery;
 pub mod keys;
 pub mod limit;
 pub mod message;
@@ -45,5 +47,6 @@ pub mod table;
 mod testing;
 pub mod votes;
 
+pub use discovery::{Config, Discovery};
 pub use node_id::NodeId;
 pub use record::Record;

@@ -67,7 +67,7 @@ impl Session {
 pub struct Opened<'a> {
     /// Its plaintext, in the buffer it came in.
     pub plaintext: &'a [u8],
-    /// Whether it is the first under keys that the other side had not confirmed.
+    /// Whether it is the first since new keys, so that what waits for them may go.
     pub confirms: bool,
 }
 
@@ -177,7 +177,7 @@ impl Sessions {
         message: &'a mut [u8],
     ) -> Result<Opened<'a>, NotOpened> {
         let session = self.sessions.get_mut(contact).ok_or(NotOpened::NoSession)?;
-        let mut confirms = false;
+        let confirms;
         if session.current.open.open(nonce, header, message).is_ok() {
             confirms = !session.confirmed;
             session.confirmed = true;
@@ -193,6 +193,7 @@ impl Sessions {
             // if not, it may never have got ours.
             std::mem::swap(keys, &mut session.current);
             *until = now + self.overlap;
+            confirms = !session.confirmed;
             session.confirmed = true;
         }
         self.uses += 1;

@@ -1,7 +1,16 @@
 //! The crate's tests: one program, a module per file. No file here sees a private item.
 
 #![cfg(test)]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "in a test, whatever is not expected is a failure"
+)]
+mod common;
+
 mod codec;
+mod conformance;
+mod dialogue;
 mod records;
+mod searches;
 mod table;
 mod vectors;

@@ -151,7 +151,7 @@ impl Model {
             }
             let ours = bits(&local()).starts_with(&bucket.prefix);
             let depth = bucket.prefix.len();
-            if !ours && depth % usize::from(LIMITS.bits_per_hop) == 0 {
+            if !ours && depth.is_multiple_of(usize::from(LIMITS.bits_per_hop)) {
                 bucket.waiting.push(entry);
                 if bucket.waiting.len() > LIMITS.waiting {
                     bucket.waiting.remove(0);

@@ -40,6 +40,11 @@ pub struct HandshakeAuth<'a> {
     pub record: &'a [u8],
 }
 
+impl HandshakeAuth<'_> {
+    /// The bytes of the authdata besides the record.
+    pub const FIXED_LEN: usize = HANDSHAKE_FIXED_LEN + 64 + 33;
+}
+
 impl Envelope<'_> {
     /// A message under session keys. `message` appends the plaintext.
     pub fn ordinary(
@@ -70,7 +75,7 @@ impl Envelope<'_> {
         cipher: &Cipher,
         message: impl FnOnce(&mut Vec<u8>),
     ) -> Vec<u8> {
-        let len = HANDSHAKE_FIXED_LEN + 64 + 33 + auth.record.len();
+        let len = HandshakeAuth::FIXED_LEN + auth.record.len();
         let mut out = self.start(FLAG_HANDSHAKE, len);
         out.extend_from_slice(&source.0);
         out.extend_from_slice(&[SIGNATURE_LEN, EPHEMERAL_LEN]);
