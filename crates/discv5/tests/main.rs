@@ -7,10 +7,12 @@
 )]
 mod common;
 
+mod adversary;
 mod codec;
 mod conformance;
 mod dialogue;
 mod records;
 mod searches;
 mod table;
+mod upkeep;
 mod vectors;

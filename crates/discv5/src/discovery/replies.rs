@@ -129,8 +129,8 @@ impl Discovery {
         }
     }
 
-    /// The records that may be believed: at most so many are looked at; each once, signed, at a
-    /// distance that was asked for, with an address that this node may vouch for. Also whether one
+    /// The records that may be believed: at most so many are looked at; each once, not ours, signed,
+    /// at a distance that was asked for, with an address that this node may vouch for. Also whether one
     /// was so wrong that the node must have known.
     fn check_nodes(
         &mut self,
@@ -147,6 +147,9 @@ impl Discovery {
                 self.metrics.malformed += 1;
                 continue;
             };
+            if record.public_key_bytes() == self.record.public_key_bytes() {
+                continue;
+            }
             let Ok(record) = self.verify(record) else {
                 return (good, true);
             };
