@@ -2,21 +2,33 @@
 
 use hkdf::Hkdf;
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
-use crate::cipher::Cipher;
 use crate::curve::{BadSignature, PublicKey, SecretKey};
 use crate::node_id::NodeId;
 
 const AGREEMENT: &[u8] = b"discovery v5 key agreement";
 const PROOF: &[u8] = b"discovery v5 identity proof";
 
+/// A key of one direction, overwritten when dropped.
+pub type Key = Zeroizing<[u8; 16]>;
+
+/// The keys of a session as one side has them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OwnKeys {
+    /// What we seal with.
+    pub seal: Key,
+    /// What we open with.
+    pub open: Key,
+}
+
 /// The keys of a session, by who speaks. The initiator is the one who was asked for a handshake.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionKeys {
     /// What the initiator seals with.
-    pub initiator: [u8; 16],
+    pub initiator: Key,
     /// What the other side seals with.
-    pub recipient: [u8; 16],
+    pub recipient: Key,
 }
 
 /// Two parties and the challenge between them.
@@ -33,13 +45,13 @@ pub struct Agreement<'a> {
 impl Agreement<'_> {
     /// The keys, from the compressed shared point. HKDF-SHA256 with the challenge as salt.
     pub fn keys(&self, shared_point: &[u8; 33]) -> SessionKeys {
-        let mut both = [0; 32];
+        let mut both = Zeroizing::new([0; 32]);
         let info = [AGREEMENT, &self.initiator.0, &self.recipient.0];
         let derived = Hkdf::<Sha256>::new(Some(self.challenge_data), shared_point)
-            .expand_multi_info(&info, &mut both);
+            .expand_multi_info(&info, &mut *both);
         // It fails beyond 255 hashes of output only; the keys of zeros then fit nobody's.
         debug_assert!(derived.is_ok());
-        let (mut initiator, mut recipient) = ([0; 16], [0; 16]);
+        let (mut initiator, mut recipient) = (Key::default(), Key::default());
         initiator.copy_from_slice(&both[..16]);
         recipient.copy_from_slice(&both[16..]);
         SessionKeys {
@@ -79,14 +91,26 @@ impl Agreement<'_> {
 }
 
 impl SessionKeys {
-    /// The initiator's ciphers: what it seals and what it opens with.
-    pub fn for_initiator(&self) -> (Cipher, Cipher) {
-        (Cipher::new(&self.initiator), Cipher::new(&self.recipient))
+    /// As the initiator has them.
+    pub fn into_initiators(self) -> OwnKeys {
+        OwnKeys {
+            seal: self.initiator,
+            open: self.recipient,
+        }
     }
 
-    /// The recipient's ciphers: what it seals and what it opens with.
-    pub fn for_recipient(&self) -> (Cipher, Cipher) {
-        (Cipher::new(&self.recipient), Cipher::new(&self.initiator))
+    /// As the other side has them.
+    pub fn into_recipients(self) -> OwnKeys {
+        OwnKeys {
+            seal: self.recipient,
+            open: self.initiator,
+        }
+    }
+}
+
+impl std::fmt::Debug for OwnKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OwnKeys(…)")
     }
 }
 

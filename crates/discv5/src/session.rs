@@ -5,17 +5,36 @@ use std::time::{Duration, Instant};
 
 use crate::address::Contact;
 use crate::cipher::{Cipher, Mask, TAG_LEN};
+use crate::keys::OwnKeys;
+use crate::node_id::NodeId;
 use crate::packet::Nonce;
 use crate::record::Record;
 use crate::rng::Rng;
 
-/// Keys of both directions, with their ciphers ready.
+/// Keys of both directions.
 #[derive(Debug)]
 struct Generation {
-    seal: Cipher,
-    open: Cipher,
+    keys: OwnKeys,
     /// The first 32 bits of the next nonce. A key seals at most 2^32 - 1 messages.
     counter: u32,
+}
+
+/// The current keys expanded, some 2.4 KB: kept while the session is in use.
+#[derive(Debug)]
+struct Hot {
+    mask: Mask,
+    seal: Cipher,
+    open: Cipher,
+}
+
+impl Hot {
+    fn new(node: &NodeId, keys: &OwnKeys) -> Box<Self> {
+        Box::new(Self {
+            mask: Mask::new(node),
+            seal: Cipher::new(&keys.seal),
+            open: Cipher::new(&keys.open),
+        })
+    }
 }
 
 /// The keys we share with a node at an address.
@@ -25,40 +44,25 @@ struct Generation {
 /// the newer. Whichever keys the other side proves to use, we use.
 #[derive(Debug)]
 pub struct Session {
-    mask: Mask,
     record: Record,
     current: Generation,
-    previous: Option<Box<(Generation, Instant)>>,
+    hot: Option<Box<Hot>>,
+    previous: Option<(Generation, Instant)>,
     /// Whether a packet under these keys has come. Until then the other side may not have them.
     confirmed: bool,
     last_use: u64,
 }
 
-/// New keys, still without a place.
-#[derive(Debug)]
-pub struct NewKeys {
-    /// What we seal with.
-    pub seal: Cipher,
-    /// What we open with.
-    pub open: Cipher,
-    /// Whether the other side has shown that it holds them.
-    pub confirmed: bool,
-}
-
 impl Session {
-    /// The mask of packets to the node.
-    pub const fn mask(&self) -> &Mask {
-        &self.mask
-    }
-
     /// The node's record, as of the handshake or later.
     pub const fn record(&self) -> &Record {
         &self.record
     }
 
-    /// What we seal with now.
-    pub const fn cipher(&self) -> &Cipher {
-        &self.current.seal
+    /// The mask of packets to the node and what we seal with now; there after
+    /// [`Sessions::next_nonce`].
+    pub fn sealer(&self) -> Option<(&Mask, &Cipher)> {
+        self.hot.as_ref().map(|hot| (&hot.mask, &hot.seal))
     }
 }
 
@@ -85,6 +89,8 @@ pub enum NotOpened {
 pub struct Sessions {
     sessions: BTreeMap<Contact, Session>,
     uses: u64,
+    /// `uses` as it was when sessions out of use last lost their expanded keys.
+    cooled_at: u64,
     max: usize,
     overlap: Duration,
 }
@@ -95,6 +101,7 @@ impl Sessions {
         Self {
             sessions: BTreeMap::new(),
             uses: 0,
+            cooled_at: 0,
             max,
             overlap,
         }
@@ -120,26 +127,24 @@ impl Sessions {
         self.sessions.iter()
     }
 
-    /// Puts new keys in place; the present ones stay for a while, for opening only. Returns who
-    /// had to make room.
+    /// Puts new keys in place; the present ones stay for a while, for opening only. `confirmed`
+    /// says whether the other side has shown that it holds them. Returns who had to make room.
     pub fn install(
         &mut self,
         now: Instant,
         contact: Contact,
         record: Record,
-        keys: NewKeys,
+        keys: OwnKeys,
+        confirmed: bool,
     ) -> Option<Contact> {
-        let current = Generation {
-            seal: keys.seal,
-            open: keys.open,
-            counter: 0,
-        };
+        let current = Generation { keys, counter: 0 };
         self.uses += 1;
         if let Some(session) = self.sessions.get_mut(&contact) {
             let replaced = std::mem::replace(&mut session.current, current);
-            session.previous = Some(Box::new((replaced, now + self.overlap)));
+            session.previous = Some((replaced, now + self.overlap));
+            session.hot = None;
             session.record = record;
-            session.confirmed = keys.confirmed;
+            session.confirmed = confirmed;
             session.last_use = self.uses;
             return None;
         }
@@ -153,11 +158,11 @@ impl Sessions {
             self.sessions.remove(&gone);
         }
         let session = Session {
-            mask: Mask::new(&contact.node),
             record,
             current,
+            hot: None,
             previous: None,
-            confirmed: keys.confirmed,
+            confirmed,
             last_use: self.uses,
         };
         self.sessions.insert(contact, session);
@@ -177,25 +182,25 @@ impl Sessions {
         message: &'a mut [u8],
     ) -> Result<Opened<'a>, NotOpened> {
         let session = self.sessions.get_mut(contact).ok_or(NotOpened::NoSession)?;
-        let confirms;
-        if session.current.open.open(nonce, header, message).is_ok() {
-            confirms = !session.confirmed;
-            session.confirmed = true;
-        } else {
-            let Some(previous) = &mut session.previous else {
+        let hot = session
+            .hot
+            .get_or_insert_with(|| Hot::new(&contact.node, &session.current.keys));
+        if hot.open.open(nonce, header, message).is_err() {
+            let Some((older, until)) = &mut session.previous else {
                 return Err(NotOpened::WrongKeys);
             };
-            let (keys, until) = &mut **previous;
-            if *until <= now || keys.open.open(nonce, header, message).is_err() {
+            let cipher = Cipher::new(&older.keys.open);
+            if *until <= now || cipher.open(nonce, header, message).is_err() {
                 return Err(NotOpened::WrongKeys);
             }
             // The other side seals with these. If ours were confirmed it has both and they cross;
             // if not, it may never have got ours.
-            std::mem::swap(keys, &mut session.current);
+            std::mem::swap(older, &mut session.current);
             *until = now + self.overlap;
-            confirms = !session.confirmed;
-            session.confirmed = true;
+            session.hot = None;
         }
+        let confirms = !session.confirmed;
+        session.confirmed = true;
         self.uses += 1;
         session.last_use = self.uses;
         let len = message.len().saturating_sub(TAG_LEN);
@@ -216,9 +221,23 @@ impl Sessions {
             return None;
         };
         session.current.counter = next;
+        session
+            .hot
+            .get_or_insert_with(|| Hot::new(&contact.node, &session.current.keys));
         self.uses += 1;
         session.last_use = self.uses;
         Some(make_nonce(counter, rng))
+    }
+
+    /// Takes the expanded keys from the sessions that have not been used since the last call: they
+    /// take ten times the room of the rest of a session, and come back in less than 1 µs.
+    pub fn cool(&mut self) {
+        for session in self.sessions.values_mut() {
+            if session.last_use <= self.cooled_at {
+                session.hot = None;
+            }
+        }
+        self.cooled_at = self.uses;
     }
 
     /// Notes a newer record of the node.
@@ -260,11 +279,10 @@ mod tests {
         (Contact { node, endpoint }, record)
     }
 
-    fn keys(n: u8, confirmed: bool) -> NewKeys {
-        NewKeys {
-            seal: Cipher::new(&[n; 16]),
-            open: Cipher::new(&[n; 16]),
-            confirmed,
+    fn keys(n: u8) -> OwnKeys {
+        OwnKeys {
+            seal: [n; 16].into(),
+            open: [n; 16].into(),
         }
     }
 
@@ -286,10 +304,10 @@ mod tests {
         let (node, record) = contact(1);
         let now = start();
         assert_eq!(open(&mut sessions, now, &node, 1), None);
-        sessions.install(now, node, record.clone(), keys(1, false));
+        sessions.install(now, node, record.clone(), keys(1), false);
         assert_eq!(open(&mut sessions, now, &node, 1), Some(true));
         assert_eq!(open(&mut sessions, now, &node, 1), Some(false));
-        sessions.install(now, node, record.clone(), keys(2, false));
+        sessions.install(now, node, record.clone(), keys(2), false);
         assert_eq!(open(&mut sessions, now, &node, 3), None);
         assert_eq!(open(&mut sessions, now, &node, 2), Some(true));
         assert_eq!(open(&mut sessions, now, &node, 1), Some(false), "under way");
@@ -308,19 +326,37 @@ mod tests {
         let mut sessions = Sessions::new(4, OVERLAP);
         let (node, record) = contact(1);
         let now = start();
-        sessions.install(now, node, record.clone(), keys(1, true));
-        sessions.install(now, node, record, keys(2, false));
-        let sealed = |sessions: &Sessions| {
+        sessions.install(now, node, record.clone(), keys(1), true);
+        sessions.install(now, node, record, keys(2), false);
+        let mut rng = Rng::new([1; 32]);
+        let mut sealed = |sessions: &mut Sessions| {
             let mut message = *b"hi";
-            let cipher = sessions.of(&node).unwrap().cipher();
+            sessions.next_nonce(&node, &mut rng).unwrap();
+            let (_, cipher) = sessions.of(&node).unwrap().sealer().unwrap();
             cipher.seal(Nonce([0; 12]), b"", &mut message)
         };
         let with = |key| Cipher::new(&[key; 16]).seal(Nonce([0; 12]), b"", &mut b"hi".to_owned());
-        assert_eq!(sealed(&sessions), with(2));
+        assert_eq!(sealed(&mut sessions), with(2));
         open(&mut sessions, now, &node, 1);
-        assert_eq!(sealed(&sessions), with(1));
+        assert_eq!(sealed(&mut sessions), with(1));
         open(&mut sessions, now, &node, 2);
-        assert_eq!(sealed(&sessions), with(2));
+        assert_eq!(sealed(&mut sessions), with(2));
+    }
+
+    #[test]
+    fn keys_out_of_use_are_expanded_again_when_they_are_needed() {
+        let mut sessions = Sessions::new(4, OVERLAP);
+        let (node, record) = contact(1);
+        let now = start();
+        sessions.install(now, node, record, keys(1), true);
+        assert_eq!(open(&mut sessions, now, &node, 1), Some(false));
+        let is_hot = |sessions: &Sessions| sessions.of(&node).unwrap().sealer().is_some();
+        sessions.cool();
+        assert!(is_hot(&sessions), "used since");
+        sessions.cool();
+        assert!(!is_hot(&sessions));
+        assert_eq!(open(&mut sessions, now, &node, 1), Some(false));
+        assert!(is_hot(&sessions));
     }
 
     #[test]
@@ -328,7 +364,7 @@ mod tests {
         let mut sessions = Sessions::new(4, OVERLAP);
         let (node, record) = contact(1);
         let now = start();
-        sessions.install(now, node, record, keys(1, true));
+        sessions.install(now, node, record, keys(1), true);
         let elsewhere = Contact {
             endpoint: peerage_core::Endpoint::new([192, 0, 2, 1].into(), 9001),
             ..node
@@ -342,11 +378,11 @@ mod tests {
         let now = start();
         for n in [1, 2] {
             let (node, record) = contact(n);
-            assert_eq!(sessions.install(now, node, record, keys(n, true)), None);
+            assert_eq!(sessions.install(now, node, record, keys(n), true), None);
         }
         open(&mut sessions, now, &contact(1).0, 1);
         let (node, record) = contact(3);
-        let gone = sessions.install(now, node, record, keys(3, true));
+        let gone = sessions.install(now, node, record, keys(3), true);
         assert_eq!(gone, Some(contact(2).0));
         assert_eq!(sessions.len(), 2);
     }
@@ -356,7 +392,7 @@ mod tests {
         let mut sessions = Sessions::new(2, OVERLAP);
         let mut rng = Rng::new([1; 32]);
         let (node, record) = contact(1);
-        sessions.install(start(), node, record, keys(1, true));
+        sessions.install(start(), node, record, keys(1), true);
         for count in 0..3u32 {
             let nonce = sessions.next_nonce(&node, &mut rng).unwrap();
             assert_eq!(nonce.0[..4], count.to_be_bytes());

@@ -17,12 +17,12 @@ use super::{ById, Discovery};
 use crate::address::Contact;
 use crate::cipher::TAG_LEN;
 use crate::curve::{PublicKey, SecretKey};
-use crate::keys::Agreement;
+use crate::keys::{Agreement, OwnKeys};
 use crate::message::{Distances, Request, RequestId};
 use crate::node_id::NodeId;
 use crate::packet::{self, Envelope, HandshakeAuth, Nonce, STATIC_END};
 use crate::record::Record;
-use crate::session::{NewKeys, make_nonce};
+use crate::session::{Session, make_nonce};
 
 /// The bytes of a random packet's message: a tag and a little, as others send.
 const RANDOM_LEN: usize = 20;
@@ -370,16 +370,17 @@ impl Discovery {
         message: impl FnOnce(&mut Vec<u8>),
     ) {
         let iv = self.rng.bytes();
-        let Some(session) = self.sessions.of(contact) else {
+        let session = self.sessions.of(contact);
+        let Some((mask, cipher)) = session.and_then(Session::sealer) else {
             return;
         };
         let envelope = Envelope {
-            mask: session.mask(),
+            mask,
             protocol: self.config.protocol,
             iv,
             nonce,
         };
-        let datagram = envelope.ordinary(&self.record.node_id(), session.cipher(), message);
+        let datagram = envelope.ordinary(&self.record.node_id(), cipher, message);
         self.transmit(contact.endpoint, datagram);
     }
 
@@ -411,7 +412,7 @@ impl Discovery {
             self.finish(now, id, Err(RequestError::Invalid));
             return;
         };
-        self.sessions_install(now, contact, record, keys, Direction::Outbound);
+        self.install(now, contact, record, keys, Direction::Outbound);
 
         // What was sent before under keys that the node has lost goes again when these work.
         let lost: Vec<u64> = self
@@ -461,9 +462,9 @@ impl Discovery {
         }
         self.calls.note_nonce(id, nonce);
         let iv = self.rng.bytes();
-        if let Some(session) = self.sessions.of(&contact) {
+        if let Some((mask, cipher)) = self.sessions.of(&contact).and_then(Session::sealer) {
             let envelope = Envelope {
-                mask: session.mask(),
+                mask,
                 protocol: self.config.protocol,
                 iv,
                 nonce,
@@ -473,10 +474,9 @@ impl Discovery {
                 ephemeral: &proof.ephemeral,
                 record,
             };
-            let datagram =
-                envelope.handshake(&self.record.node_id(), &auth, session.cipher(), |out| {
-                    out.extend_from_slice(&message);
-                });
+            let datagram = envelope.handshake(&self.record.node_id(), &auth, cipher, |out| {
+                out.extend_from_slice(&message);
+            });
             self.transmit(contact.endpoint, datagram);
         }
     }
@@ -488,7 +488,7 @@ impl Discovery {
         theirs: &PublicKey,
         record_seq: u64,
         challenge_data: &[u8],
-    ) -> Option<(NewKeys, Proof)> {
+    ) -> Option<(OwnKeys, Proof)> {
         let ephemeral_key = (0..8).find_map(|_| SecretKey::from_bytes(self.rng.bytes()).ok())?;
         let ephemeral = ephemeral_key.public_key().compressed();
         let node_id = self.record.node_id();
@@ -498,36 +498,33 @@ impl Discovery {
             challenge_data,
         };
         let keys = agreement.keys(&ephemeral_key.shared_point(theirs));
-        let (seal, open) = keys.for_initiator();
         let with_record = record_seq < self.record.seq();
         let proof = Proof {
             signature: agreement.prove(&self.key, &ephemeral),
             ephemeral,
             with_record,
         };
-        let keys = NewKeys {
-            seal,
-            open,
-            confirmed: false,
-        };
-        Some((keys, proof))
+        Some((keys.into_initiators(), proof))
     }
 
-    /// Puts new keys in place and tells.
-    pub(super) fn sessions_install(
+    /// Puts new keys in place. An outbound session is told of once the other side confirms it.
+    pub(super) fn install(
         &mut self,
         now: Instant,
         contact: Contact,
         record: Record,
-        keys: NewKeys,
+        keys: OwnKeys,
         direction: Direction,
     ) {
         self.metrics.handshakes += 1;
-        let gone = self.sessions.install(now, contact, record.clone(), keys);
+        let confirmed = direction == Direction::Inbound;
+        let gone = self
+            .sessions
+            .install(now, contact, record.clone(), keys, confirmed);
         if let Some(gone) = gone {
             self.event(Event::SessionDown(gone));
         }
-        if direction == Direction::Inbound {
+        if confirmed {
             self.event(Event::SessionUp {
                 contact,
                 direction,

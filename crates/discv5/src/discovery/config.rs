@@ -31,7 +31,8 @@ pub struct Config {
     /// The most WHOAREYOUs open at once; beyond, unknown packets are dropped. About 300 bytes each.
     /// 1024.
     pub max_challenges: usize,
-    /// The most sessions; the one longest without use makes room. About 1.3 KB each. 256 (nim-eth).
+    /// The most sessions; the one longest without use makes room. About 300 bytes each, and 2.5 KB
+    /// more while in use. 256 (nim-eth).
     pub max_sessions: usize,
     /// How long replaced keys still open what comes. 10 s.
     pub key_overlap: Duration,

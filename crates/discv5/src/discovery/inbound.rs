@@ -13,14 +13,14 @@ use peerage_core::{Direction, Endpoint};
 use super::Discovery;
 use super::action::Event;
 use crate::address::Contact;
-use crate::cipher::{Mask, TAG_LEN};
+use crate::cipher::{Cipher, Mask, TAG_LEN};
 use crate::curve::PublicKey;
-use crate::keys::Agreement;
+use crate::keys::{Agreement, OwnKeys};
 use crate::message::Message;
 use crate::node_id::NodeId;
 use crate::packet::{Envelope, Kind, Nonce, Packet};
 use crate::record::{Record, Unverified};
-use crate::session::{NewKeys, NotOpened};
+use crate::session::NotOpened;
 use crate::table::Added;
 
 /// A handshake packet's parts.
@@ -165,7 +165,7 @@ impl Discovery {
             return;
         };
         self.challenges.remove(&contact);
-        self.sessions_install(now, contact, record.clone(), keys, Direction::Inbound);
+        self.install(now, contact, record.clone(), keys, Direction::Inbound);
         self.on_confirmed(now, &contact);
         self.on_inbound_node(now, &contact, &record);
         self.handle_message(now, contact, plaintext);
@@ -180,7 +180,7 @@ impl Discovery {
         known: Option<Record>,
         handshake: &Handshake<'_>,
         packet: Packet<'a>,
-    ) -> Option<(Record, NewKeys, &'a [u8])> {
+    ) -> Option<(Record, OwnKeys, &'a [u8])> {
         let given = if handshake.record.is_empty() {
             None
         } else {
@@ -206,9 +206,11 @@ impl Discovery {
             .ok()?;
         let ephemeral = PublicKey::from_compressed(handshake.ephemeral).ok()?;
         let keys = agreement.keys(&self.key.shared_point(&ephemeral));
-        let (seal, open) = keys.for_recipient();
+        let keys = keys.into_recipients();
         let message = packet.message;
-        open.open(packet.nonce, packet.header, message).ok()?;
+        Cipher::new(&keys.open)
+            .open(packet.nonce, packet.header, message)
+            .ok()?;
         let len = message.len().saturating_sub(TAG_LEN);
 
         let is_newer = |given: &Unverified| {
@@ -218,11 +220,6 @@ impl Discovery {
         let record = match given.filter(is_newer) {
             Some(given) => self.verify(given).ok()?,
             None => known?,
-        };
-        let keys = NewKeys {
-            seal,
-            open,
-            confirmed: true,
         };
         Some((record, keys, &message[..len]))
     }

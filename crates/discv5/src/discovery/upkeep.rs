@@ -136,6 +136,7 @@ impl Discovery {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(self.upkeep.revalidate_at) {
             self.plan_revalidation(now);
+            self.sessions.cool();
             let node = self.table.node_to_revalidate(&mut self.rng);
             if let Some(node) = node.map(|entry| entry.id()) {
                 self.ask_liveness(now, &node);
