@@ -260,14 +260,13 @@ impl Local {
 
     /// Judges fork ids as the node stands at `time`.
     pub fn forks(&self, time: UnixTime) -> ForkFilter {
-        let head = self.tip.best().map_or_else(
-            || Head {
-                number: self.chain.schedule.last_block(),
-                time: u64::try_from(time.0).unwrap_or(0),
-            },
-            |best| best.head,
-        );
-        self.chain.fork_filter(head)
+        match self.tip.best() {
+            Some(best) => self.chain.fork_filter(best.head),
+            None => {
+                let time = u64::try_from(time.0).unwrap_or(0);
+                self.chain.forks_by_the_clock(time)
+            }
+        }
     }
 
     /// The key that this attempt goes by; the table on [`Local`] says which.

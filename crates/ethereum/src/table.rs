@@ -59,6 +59,13 @@ impl ChainTable {
     pub fn fork_filter(&self, head: Head) -> ForkFilter {
         ForkFilter::new(Arc::clone(&self.schedule), head)
     }
+
+    /// A filter for a node that knows no block at this time, in seconds since 1970: it has passed every
+    /// fork by block, and those whose time has come.
+    pub fn forks_by_the_clock(&self, time: u64) -> ForkFilter {
+        let number = self.schedule.last_block();
+        self.fork_filter(Head { number, time })
+    }
 }
 
 impl Table {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use peerage::NodeKey;
-use secp256k1::{PublicKey, Secp256k1, SecretKey};
-use serde_json::{Value, json};
+use peerage::net::Target;
+use serde_json::json;
 
-use crate::output::{Exit, Failed, Out, misused, usage};
+use crate::output::{Exit, Failed, Out, usage};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -29,6 +29,10 @@ struct FileArgs {
     #[arg(value_name = "FILE", env = "PEERAGE_KEY_FILE")]
     file: PathBuf,
 
+    /// Where the node is to be found: shows its Ethereum address too.
+    #[arg(long, value_name = "HOST:PORT")]
+    at: Option<Target>,
+
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -36,45 +40,32 @@ struct FileArgs {
 
 pub(crate) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failed> {
     let (args, key) = match &args.what {
-        What::New(args) => (args, new_key(args)?),
+        What::New(args) => {
+            let key = NodeKey::generate();
+            key.write_new(&args.file).map_err(usage)?;
+            (args, key)
+        }
         What::Show(args) => (args, NodeKey::read(&args.file).map_err(usage)?),
     };
-    let Some(public) = public_key(&key) else {
-        return Err(misused(format!(
-            "{} holds 64 digits that are no secp256k1 key; make a new one",
-            args.file.display()
-        )));
-    };
-    let compressed = hex::encode(public.serialize());
-    // The 64 bytes after the tag are what an enode address shows.
-    let id = hex::encode(&public.serialize_uncompressed()[1..]);
+    let id = key.public_key();
+    let [parity @ .., last] = id.0;
+    let compressed = format!("{:02x}{}", 2 + (last & 1), hex::encode(&parity[..32]));
+    let enode = args.at.as_ref().map(|at| format!("enode://{id}@{at}"));
     if args.json {
-        let body: Value = json!({ "file": args.file, "public_key": compressed, "id": id });
+        let body = json!({
+            "file": args.file,
+            "public_key": compressed,
+            "id": id.to_string(),
+            "enode": enode,
+        });
         out.json("key", body)?;
     } else {
         out.line(format!("file        {}", args.file.display()))?;
         out.line(format!("public key  {compressed}"))?;
         out.line(format!("id          {id}"))?;
+        if let Some(enode) = enode {
+            out.line(format!("enode       {enode}"))?;
+        }
     }
     Ok(Exit::Yes)
-}
-
-/// A new key in its file. Random bytes that are no secp256k1 key are drawn again.
-fn new_key(args: &FileArgs) -> Result<NodeKey, Failed> {
-    let key = loop {
-        let key = NodeKey::generate();
-        if public_key(&key).is_some() {
-            break key;
-        }
-    };
-    key.write_new(&args.file).map_err(usage)?;
-    Ok(key)
-}
-
-fn public_key(key: &NodeKey) -> Option<PublicKey> {
-    let secret = SecretKey::from_byte_array(*key.secret_bytes()).ok()?;
-    Some(PublicKey::from_secret_key(
-        &Secp256k1::signing_only(),
-        &secret,
-    ))
 }

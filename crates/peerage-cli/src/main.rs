@@ -104,7 +104,7 @@ async fn run(cli: Cli) -> Result<Exit, output::Failed> {
             Command::Demo(args) => demo::run(args, &mut out).await,
             Command::Probe(args) => probe::run(args, tables, &mut out).await,
             Command::Listen(args) => listen::run(args, tables, &mut out).await,
-            Command::Decode(args) => decode::run(&args, tables, &mut out),
+            Command::Decode(args) => decode::run(&args, &tables, &mut out),
             Command::Key(args) => key::run(&args, &mut out),
             Command::Completions(args) => definition::completions(&args, Cli::command(), &mut out),
             Command::Man(args) => definition::man(&args, Cli::command(), &mut out),

@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use peerage_core::{Detail, Endpoint, Failure, Kind, Network, PeerText, Stage};
+use peerage_discv5::record::RecordError;
 use peerage_ethereum::enode::EnodeError;
+use peerage_ethereum::fork::RecordEntryError;
 use peerage_net::{Target, TargetError};
 
 /// A host and port, and the identity expected there where the network has identities.
@@ -88,6 +90,9 @@ pub enum AddressError {
     /// An enode address with something wrong in it.
     #[error("an enode address is enode://KEY@HOST:PORT, but this one {0}")]
     Enode(#[from] EnodeError),
+    /// A node record that is no reason to dial.
+    #[error(transparent)]
+    Record(#[from] BadRecord),
     /// The network dials nobody whose key it does not know.
     #[error("{network} needs the peer's key as well: write {expected}")]
     NoKey {
@@ -98,13 +103,51 @@ pub enum AddressError {
     },
 }
 
+/// Why a node record is no reason to dial.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadRecord {
+    /// It is no record, or its signature is wrong.
+    #[error("the node record is not sound")]
+    Record(#[source] RecordError),
+    /// Its `eth` entry names forks that do not fit ours.
+    #[error("the node is not for us")]
+    Forks(#[source] RecordEntryError),
+    /// It is of a consensus-layer node, which greets nobody of the execution layer.
+    #[error("the node record is of a consensus-layer node: it has eth2 and no eth")]
+    Consensus,
+    /// It names no place to dial.
+    #[error(
+        "the node record names no address with a TCP port: the node takes part in discovery only"
+    )]
+    NoTcp,
+}
+
+impl BadRecord {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Record(_) | Self::NoTcp => Kind::Usage,
+            Self::Forks(error) => error.kind(),
+            Self::Consensus => Kind::Incompatible,
+        }
+    }
+}
+
 impl Failure for AddressError {
     fn stage(&self) -> Stage {
         Stage::Input
     }
 
     fn kind(&self) -> Kind {
-        Kind::Usage
+        match self {
+            Self::Record(error) => error.kind(),
+            Self::Scheme(_)
+            | Self::OtherScheme { .. }
+            | Self::Target(_)
+            | Self::Key(_)
+            | Self::Enode(_)
+            | Self::NoKey { .. } => Kind::Usage,
+        }
     }
 
     fn detail(&self) -> Detail {
@@ -116,7 +159,7 @@ impl Failure for AddressError {
                 detail.with("network", network.0).with("got", got.clone())
             }
             Self::NoKey { network, .. } => detail.with("network", network.0),
-            Self::Key(_) | Self::Enode(_) => detail,
+            Self::Key(_) | Self::Enode(_) | Self::Record(_) => detail,
         }
     }
 }

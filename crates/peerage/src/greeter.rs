@@ -96,7 +96,7 @@ impl<N: Protocol> Greeter<N> {
     /// # Errors
     /// When it is no address of this network.
     pub fn destination(&self, text: &str) -> Result<Destination, AddressError> {
-        N::destination(text, N::port(&self.local))
+        N::destination(&self.local, text)
     }
 
     /// One attempt over what is connected.

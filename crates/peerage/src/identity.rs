@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use peerage_core::{Detail, Failure, Kind, PeerText, Stage};
 
+use crate::destination::PeerKey;
 use crate::os;
 
 /// The secret of a node: a key of secp256k1.
@@ -115,6 +116,11 @@ impl NodeKey {
     /// The 32 secret bytes.
     pub const fn secret_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// The public key: who the node is where nodes have identities.
+    pub fn public_key(&self) -> PeerKey {
+        PeerKey(crate::ethereum::secret(self).id().0)
     }
 
     /// Reads a key file: 64 hexadecimal digits, white space around them ignored.

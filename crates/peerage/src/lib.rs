@@ -18,7 +18,7 @@ mod probe;
 pub mod protocol;
 mod tables;
 
-pub use destination::{AddressError, Destination, PeerKey};
+pub use destination::{AddressError, BadRecord, Destination, PeerKey};
 pub use dial::{DialError, UnknownChain};
 pub use dialogue::Dialogue;
 pub use greeter::{DialErrorOf, Greeter};
@@ -34,6 +34,7 @@ pub use peerage_core::{
     Blame, ConnectedAddr, Detail, Direction, Endpoint, Failure, Kind, Network, PeerText, Reason,
     Retry, Stage, UnixTime,
 };
+pub use peerage_discv5 as discv5;
 pub use peerage_ethereum as devp2p;
 pub use peerage_net as net;
 pub use peerage_net::{Route, Socks5};

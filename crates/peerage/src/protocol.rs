@@ -57,12 +57,12 @@ pub trait Protocol: Copy + Debug + Send + Sync + 'static {
     /// The chain's customary TCP port.
     fn port(local: &Self::Local) -> u16;
 
-    /// Reads the address of a peer, with or without its scheme; `default_port` fills in a missing
-    /// port.
+    /// Reads the address of a peer, with or without its scheme; the chain's customary port fills in a
+    /// missing one.
     ///
     /// # Errors
-    /// When the text is no address of this network.
-    fn destination(text: &str, default_port: u16) -> Result<Destination, AddressError>;
+    /// When the text is no address of this network, or says of itself that its peer is not for us.
+    fn destination(local: &Self::Local, text: &str) -> Result<Destination, AddressError>;
 
     /// Begins a handshake. The same arguments and the same bytes heard give the same bytes said.
     ///

@@ -106,11 +106,12 @@ impl Schedule {
 
     /// The block of the last fork by block; 0 where there is none. All later forks go by time.
     pub fn last_block(&self) -> u64 {
-        let blocks = self.forks.iter().filter_map(|fork| match fork.at {
+        let mut from_last = self.forks.iter().rev();
+        let last = from_last.find_map(|fork| match fork.at {
             Activation::Block(at) => Some(at),
             Activation::Time(_) => None,
         });
-        blocks.last().unwrap_or(0)
+        last.unwrap_or(0)
     }
 
     /// How many forks a node with this head has passed.

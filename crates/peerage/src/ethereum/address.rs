@@ -1,10 +1,15 @@
 //! How people write the address of a peer.
 
+use peerage_discv5::record::Unverified;
+use peerage_ethereum::ForkFilter;
 use peerage_ethereum::enode::{Enode, Host as EnodeHost};
 use peerage_ethereum::table::NETWORK;
 use peerage_net::{Host, Target};
 
-use crate::destination::{AddressError, Destination, PeerKey};
+use crate::destination::{AddressError, BadRecord, Destination, PeerKey};
+
+/// What a node record in text begins with. Source: EIP-778, "Text Encoding".
+pub(super) const RECORD: &str = "enr:";
 
 const SCHEME: &str = "enode://";
 
@@ -51,6 +56,26 @@ pub(super) fn destination(text: &str, default_port: u16) -> Result<Destination, 
     })
 }
 
+/// Reads a node record. One whose `eth` entry names forks that do not fit ours is not worth a dial.
+pub(super) fn of_record(forks: &ForkFilter, text: &str) -> Result<Destination, AddressError> {
+    let record: Unverified = text.parse().map_err(BadRecord::Record)?;
+    let record = record.verify().map_err(BadRecord::Record)?;
+    if let Some(entry) = record.raw("eth") {
+        forks.judge_record_entry(entry).map_err(BadRecord::Forks)?;
+    } else if record.raw("eth2").is_some() {
+        return Err(BadRecord::Consensus.into());
+    }
+    let endpoint = record.tcp4_endpoint().or_else(|| record.tcp6_endpoint());
+    let endpoint = endpoint.ok_or(BadRecord::NoTcp)?;
+    let key = record
+        .uncompressed_public_key()
+        .map_err(BadRecord::Record)?;
+    Ok(Destination {
+        key: Some(PeerKey(key)),
+        ..endpoint.into()
+    })
+}
+
 /// How the address of a peer at `host` is written.
 pub(super) fn of(host: &str) -> String {
     format!("{SCHEME}KEY@{host}")
@@ -86,6 +111,42 @@ mod tests {
                 assert_eq!(destination(&shown(&to), 1), Ok(to), "shown form reads back");
             }
         }
+    }
+
+    #[test]
+    fn a_record_is_judged_before_anyone_dials_it() {
+        use peerage_discv5::curve::SecretKey;
+        use peerage_discv5::record::Builder;
+        let table = peerage_ethereum::Table::builtin();
+        let at = |chain: &str| {
+            table
+                .chain(chain)
+                .unwrap()
+                .forks_by_the_clock(1_780_000_000)
+        };
+        let key = SecretKey::from_bytes([7; 32]).unwrap();
+        let plain = || Builder::new(1).ip([127, 0, 0, 1].into());
+        let dial = |record: Builder| {
+            let text = record.sign(&key).unwrap().to_string();
+            of_record(&at("mainnet"), &text)
+        };
+        let entry = |chain: &str| at(chain).record_entry().to_vec();
+        let ours = plain().tcp4(5).raw("eth", entry("mainnet"));
+        let to = dial(ours).unwrap();
+        assert_eq!(to.target.to_string(), "127.0.0.1:5");
+        assert_eq!(to.key.unwrap().0, key.public_key().uncompressed());
+        assert!(dial(plain().tcp4(5)).is_ok(), "it says nothing against us");
+
+        let kind = |record| peerage_core::Failure::kind(&dial(record).unwrap_err());
+        let theirs = plain().tcp4(5).raw("eth", entry("hoodi"));
+        assert_eq!(kind(theirs), peerage_core::Kind::WrongFork);
+        let consensus = plain().tcp4(5).string("eth2", [0; 16]);
+        assert_eq!(kind(consensus), peerage_core::Kind::Incompatible);
+        assert_eq!(
+            kind(plain().udp4(5)),
+            peerage_core::Kind::Usage,
+            "nowhere to dial"
+        );
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl TableFile for Table {
 
 impl Protocol for Ethereum {
     const NETWORK: Network = NETWORK;
-    const SCHEMES: &'static [&'static str] = &["enode://"];
+    const SCHEMES: &'static [&'static str] = &["enode://", "enr:"];
     const STAGES: Stages = Stages {
         resolve: "dns",
         reach: "tcp",
@@ -77,8 +77,11 @@ impl Protocol for Ethereum {
         local.chain.port
     }
 
-    fn destination(text: &str, default_port: u16) -> Result<Destination, AddressError> {
-        address::destination(text, default_port)
+    fn destination(local: &Local, text: &str) -> Result<Destination, AddressError> {
+        if text.starts_with(address::RECORD) {
+            return address::of_record(&local.forks(os::wall_clock()), text);
+        }
+        address::destination(text, local.chain.port)
     }
 
     fn greeting<P: Policy<Remote>>(
@@ -109,7 +112,7 @@ impl Protocol for Ethereum {
     clippy::expect_used,
     reason = "a node key is a key of this curve, which is tested"
 )]
-fn secret(key: &NodeKey) -> SecretKey {
+pub(crate) fn secret(key: &NodeKey) -> SecretKey {
     SecretKey::from_bytes(*key.secret_bytes()).expect("a node key is one of the curve")
 }
 

@@ -99,7 +99,7 @@ impl<D: Builtin> Protocol for D {
         local.chain.port
     }
 
-    fn destination(text: &str, default_port: u16) -> Result<Destination, AddressError> {
+    fn destination(local: &Local<D>, text: &str) -> Result<Destination, AddressError> {
         let schemes = <D as Builtin>::SCHEMES;
         let bare = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
         if let (None, Some((got, rest))) = (bare, text.split_once("://")) {
@@ -110,7 +110,7 @@ impl<D: Builtin> Protocol for D {
             });
         }
         let bare = bare.map_or(text, |bare| bare.strip_suffix('/').unwrap_or(bare));
-        Ok(Target::parse(bare, default_port)?.into())
+        Ok(Target::parse(bare, local.chain.port)?.into())
     }
 
     fn greeting<P: Policy<RemoteVersion>>(

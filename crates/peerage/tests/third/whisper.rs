@@ -252,7 +252,7 @@ impl Protocol for Whisper {
         4
     }
 
-    fn destination(text: &str, default_port: u16) -> Result<Destination, AddressError> {
+    fn destination(local: &Local, text: &str) -> Result<Destination, AddressError> {
         let schemes = Self::SCHEMES;
         let bare = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
         let bare = bare.unwrap_or(text);
@@ -262,7 +262,7 @@ impl Protocol for Whisper {
         })?;
         Ok(Destination {
             key: Some(key.parse()?),
-            target: Target::parse(host, default_port)?,
+            target: Target::parse(host, Self::port(local))?,
         })
     }
 

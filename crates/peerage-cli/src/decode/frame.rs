@@ -1,8 +1,7 @@
-//! `peerage decode`: bytes taken apart.
+//! `peerage decode frame`: one message taken apart.
 
 use std::io::Read;
 
-use clap::Subcommand;
 use peerage::Tables;
 use peerage::networks::{AnyNode, ExplainError, Explained, Setup};
 use serde_json::{Map, Value, json};
@@ -14,25 +13,13 @@ use crate::output::{Exit, Failed, Out, Tone, misused, usage};
 const MAX_INPUT: u64 = 2 * (32 * 1024 * 1024 + 24) + 1024;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// One message with its envelope.
-    Frame(FrameArgs),
-}
-
-#[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit code: 0 if the message is sound, 1 if not; --json then gives error.kind and error.offset.
 
 Example:
   peerage decode frame -n zcash 24e9276476657261636b000000000000000000005df6e0e2"
 )]
-struct FrameArgs {
+pub(super) struct Args {
     /// The network.
     #[arg(short, long, value_name = "NETWORK")]
     network: NetworkArg,
@@ -54,10 +41,9 @@ struct FrameArgs {
     hex: Option<String>,
 }
 
-pub(crate) fn run(args: &Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
-    let What::Frame(args) = &args.what;
+pub(super) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> {
     let setup = Setup {
-        tables,
+        tables: tables.clone(),
         ..Setup::new(&args.chain)
     };
     let node = args.network.0.node(&setup).map_err(usage)?;
@@ -118,7 +104,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, ExplainError> {
 
 fn show_error(
     out: &mut Out,
-    args: &FrameArgs,
+    args: &Args,
     node: &dyn AnyNode,
     error: &ExplainError,
 ) -> Result<(), Failed> {
