@@ -312,6 +312,13 @@ impl Table {
         self.nodes().filter(|entry| entry.seen).count()
     }
 
+    /// How many nodes are nearer to us than this one.
+    pub fn rank(&self, id: &NodeId) -> usize {
+        let distance = |id: &NodeId| (self.metric.distance)(&self.local, id);
+        let of_it = distance(id);
+        self.nodes().filter(|e| distance(&e.id()) < of_it).count()
+    }
+
     /// The nodes nearest to `target` that `wanted` accepts, at most `count`, the nearest first.
     pub fn neighbours(
         &self,
@@ -333,9 +340,11 @@ impl Table {
     }
 
     /// Nodes at the given logarithmic distances from us that `wanted` accepts, at most `count`.
-    /// The distances take turns, so that the first does not use up the answer.
+    /// The distances take turns, so that the first does not use up the answer; of those at one
+    /// distance each is as likely as any other, so that who asks often learns them all.
     pub fn neighbours_at_distances(
         &self,
+        rng: &mut Rng,
         distances: &[u16],
         count: usize,
         wanted: impl Fn(&Entry) -> bool,
@@ -345,11 +354,13 @@ impl Table {
             let distance = (self.metric.log_distance)(&self.local, &entry.id());
             let asked = distances.iter().position(|asked| *asked == distance);
             if let Some(list) = asked.and_then(|asked| at.get_mut(asked))
-                && list.len() < count
                 && wanted(entry)
             {
                 list.push(entry);
             }
+        }
+        for list in &mut at {
+            draw(rng, list, count);
         }
         let longest = at.iter().map(Vec::len).max().unwrap_or(0);
         let turns = (0..longest).flat_map(|turn| at.iter().filter_map(move |list| list.get(turn)));
@@ -364,12 +375,7 @@ impl Table {
         wanted: impl Fn(&Entry) -> bool,
     ) -> Vec<&Entry> {
         let mut found: Vec<_> = self.nodes().filter(|entry| wanted(entry)).collect();
-        let count = count.min(found.len());
-        for at in 0..count {
-            let other = at + rng.below(found.len() - at);
-            found.swap(at, other);
-        }
-        found.truncate(count);
+        draw(rng, &mut found, count);
         found
     }
 
@@ -390,4 +396,14 @@ impl Table {
         let after = self.buckets.partition_point(|bucket| bucket.start <= *id);
         after.saturating_sub(1)
     }
+}
+
+/// Leaves at most `count` of a list, each as likely as any other, in random order.
+fn draw<T>(rng: &mut Rng, list: &mut Vec<T>, count: usize) {
+    let count = count.min(list.len());
+    for at in 0..count {
+        let other = at + rng.below(list.len() - at);
+        list.swap(at, other);
+    }
+    list.truncate(count);
 }

@@ -380,7 +380,7 @@ fn a_boot_node_is_not_replaced_for_silence() {
 fn distances_take_turns_in_an_answer() {
     let table = full(Limits::default());
     let count = |distances: &[u16], k| {
-        let found = table.neighbours_at_distances(distances, k, |_| true);
+        let found = table.neighbours_at_distances(&mut Rng::new([1; 32]), distances, k, |_| true);
         let distances: Vec<_> = found
             .iter()
             .map(|e| local().log_distance(&e.id()))
@@ -392,11 +392,18 @@ fn distances_take_turns_in_an_answer() {
     assert_eq!(both.iter().filter(|d| **d == 255).count(), 4);
     assert_eq!(count(&[3], 8), [0u16; 0]);
     assert!(count(&[256, 255, 254, 253], 1000).len() > 16);
-    assert!(
-        table
-            .neighbours_at_distances(&[256], 16, |e| e.seen)
-            .is_empty()
-    );
+    let mut rng = Rng::new([2; 32]);
+    let seen = table.neighbours_at_distances(&mut rng, &[256], 16, |e| e.seen);
+    assert!(seen.is_empty());
+    let mut met = BTreeSet::new();
+    for _ in 0..400 {
+        let found = table.neighbours_at_distances(&mut rng, &[256], 4, |_| true);
+        met.extend(found.iter().map(|e| e.id()));
+    }
+    let all = table
+        .nodes()
+        .filter(|e| local().log_distance(&e.id()) == 256);
+    assert_eq!(met.len(), all.count(), "each in its turn");
 }
 
 #[test]
@@ -460,5 +467,7 @@ fn another_metric_is_followed() {
         table.neighbours(&target, 1, |_| true)[0].id(),
         farthest.unwrap()
     );
-    assert_eq!(table.neighbours_at_distances(&[7], 20, |_| true).len(), 10);
+    let mut rng = Rng::new([2; 32]);
+    let found = table.neighbours_at_distances(&mut rng, &[7], 20, |_| true);
+    assert_eq!(found.len(), 10);
 }

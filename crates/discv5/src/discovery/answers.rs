@@ -90,13 +90,16 @@ impl Discovery {
             vec![self.record.clone()]
         } else {
             let reach = Reach::of(contact.endpoint.ip());
-            let found =
-                self.table
-                    .neighbours_at_distances(asked, self.config.answered_records, |entry| {
-                        entry.seen
-                            && entry.id() != contact.node
-                            && reach.may_share(Reach::of(entry.endpoint.ip()))
-                    });
+            let found = self.table.neighbours_at_distances(
+                &mut self.rng,
+                asked,
+                self.config.answered_records,
+                |entry| {
+                    entry.seen
+                        && entry.id() != contact.node
+                        && reach.may_share(Reach::of(entry.endpoint.ip()))
+                },
+            );
             found.iter().map(|entry| entry.record.clone()).collect()
         };
         let messages = pack(&records);

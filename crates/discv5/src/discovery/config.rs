@@ -54,7 +54,7 @@ pub struct Config {
     pub alpha: usize,
     /// How many nodes a lookup finds. 16 (nim-eth, k).
     pub lookup_results: usize,
-    /// How many distances a lookup asks a node for. 3 (nim-eth).
+    /// The most distances a search asks a node for. 6; nim-eth always asks for 3.
     pub lookup_distances: usize,
     /// The most nodes one lookup asks, however many nearer ones are named. 64.
     pub lookup_max_asked: usize,
@@ -140,7 +140,7 @@ impl Default for Config {
             max_failures: 3,
             alpha: 3,
             lookup_results: 16,
-            lookup_distances: 3,
+            lookup_distances: 6,
             lookup_max_asked: 64,
             max_searches: 64,
             accepted_records: 16,

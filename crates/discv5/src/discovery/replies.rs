@@ -98,7 +98,7 @@ impl Discovery {
     ) {
         let (good, is_invalid) = self.check_nodes(&contact, asked, records);
         for record in &good {
-            self.on_learnt(&contact, record);
+            self.on_learnt(now, &contact, record);
         }
         let limit = self.config.accepted_records;
         let request = RequestId::from(id);
@@ -167,15 +167,31 @@ impl Discovery {
     }
 
     /// A record that a node vouches for.
-    fn on_learnt(&mut self, from: &Contact, record: &Record) {
+    fn on_learnt(&mut self, now: Instant, from: &Contact, record: &Record) {
         if record.node_id() == self.node_id() {
             return;
         }
         if record.node_id() == from.node {
             self.sessions.update_record(from, record);
         }
-        if self.learn(record) == Some(Added::Updated) {
-            self.event(Event::Found(record.clone()));
+        match self.learn(record) {
+            Some(Added::Updated) => self.event(Event::Found(record.clone())),
+            Some(Added::Inserted) => {
+                // Whoever looks for our neighbours asks us: those nearest to us are to be known as
+                // alive soon.
+                let near = self.config.lookup_results;
+                if self.table.rank(&record.node_id()) < near {
+                    self.plan_ping_back(now, record.node_id());
+                }
+            }
+            Some(
+                Added::Known
+                | Added::Waiting
+                | Added::Ourselves
+                | Added::BucketGroupFull
+                | Added::TableGroupFull,
+            )
+            | None => {}
         }
     }
 

@@ -137,6 +137,31 @@ impl Search {
         Some(record)
     }
 
+    /// The distances to ask a node for, seen from it; at most `count`.
+    ///
+    /// A node at distance `l` from the one asked, itself at `d` from the target, is at `max(l, d)`
+    /// from the target, or nearer if `l == d`. So `d` comes first, and a lookup that already has
+    /// enough candidates asks for no distance that cannot better them.
+    pub(crate) fn distances(&self, node: &NodeId, count: usize) -> Vec<u16> {
+        let log_distance = self.metric.log_distance;
+        let to_target = log_distance(node, &self.target);
+        let mut found = lookup_distances(to_target, count);
+        if self.goal == Goal::Everything {
+            return found;
+        }
+        let mut alive = self
+            .candidates
+            .values()
+            .filter(|(_, s)| *s != State::Failed);
+        let worst = alive.nth(self.bounds.results.saturating_sub(1));
+        let worst = worst.map(|(record, _)| log_distance(&record.node_id(), &self.target));
+        if let Some(worst) = worst {
+            let is_useful = |l: &u16| *l == to_target || (*l).max(to_target) <= worst;
+            found.retain(is_useful);
+        }
+        found
+    }
+
     /// A node has answered.
     pub(crate) fn on_answer(&mut self, id: &NodeId) {
         self.set(id, State::Answered);
@@ -246,6 +271,29 @@ mod tests {
         assert_eq!(lookup_distances(1, 3), [1, 2, 3]);
         assert_eq!(lookup_distances(0, 1), [1]);
         assert_eq!(lookup_distances(128, 1000).len(), 256);
+    }
+
+    #[test]
+    fn only_distances_that_can_better_the_results_are_asked_for() {
+        let mut search = search(Goal::Nearest);
+        let mut nodes: Vec<_> = (1..=20).map(record).collect();
+        nodes.sort_by_key(|record| record.node_id());
+        let far = nodes[19].node_id();
+        assert_eq!(search.distances(&far, 3), [256, 255, 254], "anything helps");
+        for node in &nodes {
+            search.offer(node.clone());
+        }
+        let worst = nodes[3].node_id().log_distance(&search.target);
+        assert!(worst < 256);
+        assert_eq!(search.distances(&far, 3), [256], "only towards the target");
+        let nearest = nodes[0].node_id();
+        let asked = search.distances(&nearest, 6);
+        let own = nearest.log_distance(&search.target);
+        assert_eq!(asked[0], own);
+        assert!(
+            asked.len() > 1 && asked.iter().all(|l| *l <= worst),
+            "{asked:?}"
+        );
     }
 
     #[test]

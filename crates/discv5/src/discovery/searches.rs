@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::action::{Answer, Event, RequestError, SearchId};
 use super::calls::{Body, Purpose};
-use super::search::{Bounds, Filter, Goal, Search, lookup_distances};
+use super::search::{Bounds, Filter, Goal, Search};
 use super::{ById, Discovery};
 use crate::node_id::NodeId;
 use crate::record::Record;
@@ -150,8 +150,7 @@ impl Discovery {
             };
             let Some(next) = search.next() else { break };
             let node = next.node_id();
-            let distance = (self.config.metric.log_distance)(&node, &search.target);
-            let distances = lookup_distances(distance, self.config.lookup_distances);
+            let distances = search.distances(&node, self.config.lookup_distances);
             let body = Body::find_node(distances);
             let made = self.call_record(now, &next, body, Purpose::Search(id));
             if made.is_err()

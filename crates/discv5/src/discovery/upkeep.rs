@@ -20,7 +20,7 @@ pub(super) struct Upkeep {
     majority_at: Option<Instant>,
     /// When a young node looks for its neighbours again, and how long after the last time.
     join: Option<(Instant, Duration)>,
-    /// New inbound nodes to be asked, by when.
+    /// New nodes to be asked, by when.
     ping_backs: BTreeMap<(Instant, NodeId), ()>,
     /// Boot nodes, offered again whenever the table is empty.
     boot: Vec<Record>,
@@ -40,7 +40,7 @@ impl Upkeep {
                 self.join.map(|(at, _)| at),
                 "neighbours are to be looked for",
             ),
-            (ping_back, "a new inbound node is to be asked"),
+            (ping_back, "a new node is to be asked"),
         ]
         .into_iter()
         .filter_map(|(at, why)| at.map(|at| Wakeup { at, why }))
@@ -106,7 +106,8 @@ impl Discovery {
         }
     }
 
-    /// A new inbound node is asked within seconds whether it is there, so that it can be passed on.
+    /// A new node is asked within seconds whether it is there, so that it can be passed on: one that
+    /// has come to us, or one that is near to us.
     pub(super) fn plan_ping_back(&mut self, now: Instant, node: NodeId) {
         let planned = &self.upkeep.ping_backs;
         let is_planned = planned.keys().any(|(_, other)| *other == node);
