@@ -92,17 +92,20 @@ pub struct Sessions {
     /// `uses` as it was when sessions out of use last lost their expanded keys.
     cooled_at: u64,
     max: usize,
+    max_hot: usize,
     overlap: Duration,
 }
 
 impl Sessions {
-    /// At most `max` sessions; replaced keys still open for `overlap`.
-    pub const fn new(max: usize, overlap: Duration) -> Self {
+    /// At most `max` sessions, of which at most `max_hot` have their keys expanded; replaced keys
+    /// still open for `overlap`.
+    pub const fn new(max: usize, max_hot: usize, overlap: Duration) -> Self {
         Self {
             sessions: BTreeMap::new(),
             uses: 0,
             cooled_at: 0,
             max,
+            max_hot,
             overlap,
         }
     }
@@ -181,6 +184,7 @@ impl Sessions {
         header: &[u8],
         message: &'a mut [u8],
     ) -> Result<Opened<'a>, NotOpened> {
+        self.heat(contact);
         let session = self.sessions.get_mut(contact).ok_or(NotOpened::NoSession)?;
         let hot = session
             .hot
@@ -214,6 +218,7 @@ impl Sessions {
     /// used. A session whose nonces are used up is dropped, so that the next message makes a new
     /// handshake.
     pub fn next_nonce(&mut self, contact: &Contact, rng: &mut Rng) -> Option<Nonce> {
+        self.heat(contact);
         let session = self.sessions.get_mut(contact)?;
         let counter = session.current.counter;
         let Some(next) = counter.checked_add(1) else {
@@ -221,12 +226,32 @@ impl Sessions {
             return None;
         };
         session.current.counter = next;
-        session
-            .hot
-            .get_or_insert_with(|| Hot::new(&contact.node, &session.current.keys));
         self.uses += 1;
         session.last_use = self.uses;
         Some(make_nonce(counter, rng))
+    }
+
+    /// Expands a session's keys, if they are not; the session longest without use loses its own if
+    /// there are too many.
+    fn heat(&mut self, contact: &Contact) {
+        let session = self.sessions.get(contact);
+        if session.is_none_or(|session| session.hot.is_some()) {
+            return;
+        }
+        let hot = self.sessions.iter().filter(|(_, s)| s.hot.is_some());
+        let (count, idle) = hot.fold((0, None), |(count, idle), (contact, session)| {
+            let this = (session.last_use, *contact);
+            (count + 1, Some(idle.map_or(this, |idle| this.min(idle))))
+        });
+        if let Some((_, idle)) = idle
+            && count >= self.max_hot.max(1)
+            && let Some(session) = self.sessions.get_mut(&idle)
+        {
+            session.hot = None;
+        }
+        if let Some(session) = self.sessions.get_mut(contact) {
+            session.hot = Some(Hot::new(&contact.node, &session.current.keys));
+        }
     }
 
     /// Takes the expanded keys from the sessions that have not been used since the last call: they
@@ -300,7 +325,7 @@ mod tests {
 
     #[test]
     fn old_keys_open_for_a_while_beside_the_new() {
-        let mut sessions = Sessions::new(4, OVERLAP);
+        let mut sessions = Sessions::new(4, 4, OVERLAP);
         let (node, record) = contact(1);
         let now = start();
         assert_eq!(open(&mut sessions, now, &node, 1), None);
@@ -323,7 +348,7 @@ mod tests {
 
     #[test]
     fn we_seal_with_the_keys_the_other_side_uses() {
-        let mut sessions = Sessions::new(4, OVERLAP);
+        let mut sessions = Sessions::new(4, 4, OVERLAP);
         let (node, record) = contact(1);
         let now = start();
         sessions.install(now, node, record.clone(), keys(1), true);
@@ -345,7 +370,7 @@ mod tests {
 
     #[test]
     fn keys_out_of_use_are_expanded_again_when_they_are_needed() {
-        let mut sessions = Sessions::new(4, OVERLAP);
+        let mut sessions = Sessions::new(4, 4, OVERLAP);
         let (node, record) = contact(1);
         let now = start();
         sessions.install(now, node, record, keys(1), true);
@@ -360,8 +385,28 @@ mod tests {
     }
 
     #[test]
+    fn only_so_many_sessions_have_their_keys_expanded() {
+        let mut sessions = Sessions::new(9, 2, OVERLAP);
+        let now = start();
+        for n in 1..=5 {
+            let (node, record) = contact(n);
+            sessions.install(now, node, record, keys(n), true);
+        }
+        for n in [1, 2, 3, 1, 5, 4, 4, 2] {
+            assert_eq!(open(&mut sessions, now, &contact(n).0, n), Some(false));
+            let hot = sessions.iter().filter(|(_, s)| s.hot.is_some());
+            assert!(hot.count() <= 2);
+        }
+        let is_hot = |n| sessions.of(&contact(n).0).unwrap().hot.is_some();
+        assert_eq!(
+            [1, 2, 3, 4, 5].map(is_hot),
+            [false, true, false, true, false]
+        );
+    }
+
+    #[test]
     fn a_session_belongs_to_a_node_at_one_address() {
-        let mut sessions = Sessions::new(4, OVERLAP);
+        let mut sessions = Sessions::new(4, 4, OVERLAP);
         let (node, record) = contact(1);
         let now = start();
         sessions.install(now, node, record, keys(1), true);
@@ -374,7 +419,7 @@ mod tests {
 
     #[test]
     fn the_session_longest_without_use_makes_room() {
-        let mut sessions = Sessions::new(2, OVERLAP);
+        let mut sessions = Sessions::new(2, 2, OVERLAP);
         let now = start();
         for n in [1, 2] {
             let (node, record) = contact(n);
@@ -389,7 +434,7 @@ mod tests {
 
     #[test]
     fn nonces_count_up_and_a_session_ends_before_they_repeat() {
-        let mut sessions = Sessions::new(2, OVERLAP);
+        let mut sessions = Sessions::new(2, 2, OVERLAP);
         let mut rng = Rng::new([1; 32]);
         let (node, record) = contact(1);
         sessions.install(start(), node, record, keys(1), true);

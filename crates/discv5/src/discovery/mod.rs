@@ -140,7 +140,7 @@ impl Discovery {
         Ok(Self {
             mask: Mask::new(&node_id),
             table: Table::new(node_id, config.table, config.metric),
-            sessions: Sessions::new(config.max_sessions, config.key_overlap),
+            sessions: Sessions::new(config.max_sessions, config.max_expanded, config.key_overlap),
             challenges: Challenges::new(
                 config.max_challenges,
                 config.handshake_timeout,
