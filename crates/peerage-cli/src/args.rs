@@ -52,16 +52,19 @@ impl NodeArgs {
         tables: &Tables,
         route: Route,
     ) -> Result<Box<dyn AnyNode>, Failed> {
-        let key = self
-            .key
-            .as_deref()
-            .map(NodeKey::read)
-            .transpose()
-            .map_err(usage)?;
-        let setup = Setup {
+        network.node(&self.setup(tables, route)?).map_err(usage)
+    }
+
+    /// How the node is to be; whatever is made of it is the same node.
+    pub(crate) fn setup(&self, tables: &Tables, route: Route) -> Result<Setup, Failed> {
+        let key = match &self.key {
+            Some(file) => NodeKey::read(file).map_err(usage)?,
+            None => NodeKey::generate(),
+        };
+        Ok(Setup {
             chain: self.chain.clone(),
             tables: tables.clone(),
-            key,
+            key: Some(key),
             isolated: self.isolated,
             route,
             options: Options {
@@ -71,8 +74,7 @@ impl NodeArgs {
                 capabilities: self.capabilities.clone(),
                 ..Options::NONE
             },
-        };
-        network.node(&setup).map_err(usage)
+        })
     }
 }
 

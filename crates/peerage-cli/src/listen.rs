@@ -1,26 +1,30 @@
 //! `peerage listen`: greets inbound peers.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use peerage::net::Listener;
-use peerage::networks::{AnyNode, PeerFacts};
-use peerage::{Reason, Route, Tables};
+use peerage::networks::{AnyNode, PeerFacts, SetupError};
+use peerage::{Failure, Reason, Route, Tables};
 use serde_json::json;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::args::{NetworkArg, NodeArgs, span};
 use crate::output::{
-    Exit, Failed, Out, Tone, complain, environment, millis, progress, reason_json,
+    Exit, Failed, Out, Tone, complain, environment, millis, progress, reason_json, usage,
 };
 use crate::probe::{extend, facts_json, why};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code: 0 once --count peers were greeted, or at the end of --for without --count; 1 if the
+    after_help = "SIGHUP reads the tables again: a new fork or minimum version counts from the next handshake, and
+a table with an error leaves the old one in force.
+
+Exit code: 0 once --count peers were greeted, or at the end of --for without --count; 1 if the
 time ran out before.
 
 Examples:
@@ -71,7 +75,8 @@ enum Event {
 }
 
 pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
-    let mut node = args.node.node(args.network.0, &tables, Route::Direct)?;
+    let setup = args.node.setup(&tables, Route::Direct)?;
+    let mut node = args.network.0.node(&setup).map_err(usage)?;
     let bind = args
         .bind
         .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], node.port())));
@@ -81,7 +86,6 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
         .local_endpoint()
         .map_err(|error| environment(error, "cannot tell where we listen"))?;
     node.set_listen_addr(Some(local).filter(peerage::Endpoint::is_dialable));
-    let node: Arc<dyn AnyNode> = node.into();
     if args.json {
         let (network, chain) = (node.network().0, node.chain());
         let body = json!({
@@ -103,13 +107,24 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     let deadline = args.time.map(|time| Instant::now() + time);
     // Room for one event of each connection; a full queue holds connections up, not memory.
     let (events_in, mut events) = mpsc::channel(64);
+    let (anew, node) = watch::channel(Arc::from(node));
     let accepting = accept_loop(listener, node, &args, events_in);
     let mut accepting = std::pin::pin!(accepting);
+    let mut hangups = Hangups::new()
+        .map_err(|error| environment(error, "cannot be told of the hangup signal"))?;
     let (mut greeted, mut here) = (0_u64, 0_u64);
     let mut lingering = None;
     loop {
         let event = tokio::select! {
             biased;
+            () = hangups.next() => {
+                let reread = args.network.0.node(&setup).map(|mut node| {
+                    node.set_listen_addr(Some(local).filter(peerage::Endpoint::is_dialable));
+                    anew.send_replace(Arc::from(node));
+                });
+                show_tables(out, reread, args.json)?;
+                continue;
+            }
             event = events.recv() => event,
             () = &mut accepting => None,
             () = at(lingering.or(deadline)) => None,
@@ -137,6 +152,48 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     }
 }
 
+/// Says whether the tables could be read again.
+fn show_tables(out: &mut Out, reread: Result<(), SetupError>, json: bool) -> Result<(), Failed> {
+    let failure = reread.err().map(|error| error.reason());
+    if json {
+        let reason = failure.as_ref().map(reason_json);
+        out.json(
+            "tables",
+            json!({ "ok": reason.is_none(), "reason": reason }),
+        )?;
+    } else {
+        match failure {
+            None => progress("the tables were read again"),
+            Some(reason) => complain(&format!("the old tables stay: {}", reason.message)),
+        }
+    }
+    Ok(())
+}
+
+/// The signals that ask for the tables to be read again.
+struct Hangups {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+        })
+    }
+
+    /// The next one. Cancelling it loses none.
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signal.recv().await.is_some() {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
 async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
@@ -147,7 +204,7 @@ async fn at(deadline: Option<Instant>) {
 /// Accepts for ever. Every connection lives in a task of a set that is dropped with this future.
 async fn accept_loop(
     listener: Listener,
-    node: Arc<dyn AnyNode>,
+    node: watch::Receiver<Arc<dyn AnyNode>>,
     args: &Args,
     events: mpsc::Sender<Event>,
 ) {
@@ -171,7 +228,7 @@ async fn accept_loop(
             }
         };
         while tasks.try_join_next().is_some() {}
-        let (node, events) = (node.clone(), events.clone());
+        let (node, events) = (node.borrow().clone(), events.clone());
         tasks.spawn(async move {
             let _slot = slot;
             let addr = connection.addr.to_string();
