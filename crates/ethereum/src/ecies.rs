@@ -14,7 +14,7 @@
 //! # Security
 //! The sender is *not* authenticated: whoever knows a public key can seal to it.
 
-use aes::Aes128;
+use aes::Aes128Enc;
 use bytes::{BufMut, BytesMut};
 use ctr::Ctr128BE;
 use ctr::cipher::{KeyIvInit as _, StreamCipher as _};
@@ -162,8 +162,8 @@ impl Keys {
         Self { aes, mac }
     }
 
-    fn cipher(&self, iv: [u8; IV_LEN]) -> Ctr128BE<Aes128> {
-        Ctr128BE::<Aes128>::new((&*self.aes).into(), (&iv).into())
+    fn cipher(&self, iv: [u8; IV_LEN]) -> Ctr128BE<Aes128Enc> {
+        Ctr128BE::<Aes128Enc>::new((&*self.aes).into(), (&iv).into())
     }
 
     fn tag(&self, sealed: &[u8], prefix: [u8; PREFIX_LEN]) -> [u8; TAG_LEN] {

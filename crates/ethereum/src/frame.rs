@@ -19,8 +19,8 @@
 use std::fmt;
 use std::mem;
 
+use aes::Aes256Enc;
 use aes::cipher::{BlockCipherEncrypt as _, KeyInit as _};
-use aes::{Aes256, Aes256Enc};
 use alloy_rlp::{Decodable as _, Encodable as _};
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use ctr::Ctr128BE;
@@ -63,7 +63,7 @@ const fn padded(size: usize) -> usize {
     size.next_multiple_of(BLOCK)
 }
 
-type Stream = Ctr128BE<Aes256>;
+type Stream = Ctr128BE<Aes256Enc>;
 type Tag = [u8; TAG_LEN];
 
 /// The running digest of one direction.
