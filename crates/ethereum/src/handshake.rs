@@ -37,7 +37,8 @@ use crate::steps::{AfterHello, AwaitAck, AwaitAuth, AwaitHello, AwaitStatus, Bro
 /// Source: devp2p, `rlpx.md`, "Initial Handshake" and "p2p Capability"; `caps/eth.md`, "Status".
 #[derive(Debug)]
 pub struct Greeting<P> {
-    cx: Cx,
+    // A driver moves the whole value at every step, and a task keeps room for it.
+    cx: Box<Cx>,
     policy: P,
     state: State,
     output: BytesMut,
@@ -150,15 +151,16 @@ impl<P> Greeting<P> {
     fn new(local: Local, attempt: Attempt, policy: P) -> Self {
         let Attempt { terms, fresh } = attempt;
         let key = local.key_for(&terms);
-        let cx = Cx { local, terms, key };
+        let cx = Box::new(Cx { local, terms, key });
         let mut output = BytesMut::new();
         let state = match cx.terms.peer {
             None => State::AwaitAuth(AwaitAuth { fresh }),
             Some(peer) => {
                 let id = peer.id();
-                match open(&cx, fresh) {
+                match open(&cx, *fresh) {
                     Ok((initiator, auth)) => {
                         output.extend_from_slice(&auth);
+                        let initiator = Box::new(initiator);
                         State::AwaitAck(AwaitAck { initiator, id })
                     }
                     // The only error there is.

@@ -98,8 +98,9 @@ impl fmt::Debug for Local {
 /// What lives as long as one attempt.
 #[derive(Debug)]
 pub struct Attempt {
-    pub(crate) terms: Terms,
-    pub(crate) fresh: Fresh,
+    // Boxed, because a task keeps the room of whatever it once held, and keys are moved less.
+    pub(crate) terms: Box<Terms>,
+    pub(crate) fresh: Box<Fresh>,
 }
 
 /// What every step of an attempt may look at.
@@ -177,8 +178,10 @@ impl Attempt {
             shared: None,
             passing,
         };
-        let fresh = Fresh::new(ephemeral, fresh);
-        Ok(Self { terms, fresh })
+        Ok(Self {
+            terms: Box::new(terms),
+            fresh: Box::new(Fresh::new(ephemeral, fresh)),
+        })
     }
 
     /// As [`Attempt::new`], all its randomness drawn from one seed. The same arguments make the same

@@ -32,7 +32,7 @@ const BEFORE_STATUS: Budget = Budget::new(16, 64 << 10);
 #[derive(Debug)]
 pub(crate) struct Cx {
     pub(crate) local: Local,
-    pub(crate) terms: Terms,
+    pub(crate) terms: Box<Terms>,
     /// The key that this attempt goes by.
     pub(crate) key: SecretKey,
 }
@@ -93,13 +93,13 @@ fn broken<R>(error: HandshakeError<R>, channel: Box<Channel>) -> Box<Broken<R>> 
 /// Waiting for whoever dialled us.
 #[derive(Debug)]
 pub(crate) struct AwaitAuth {
-    pub(crate) fresh: Fresh,
+    pub(crate) fresh: Box<Fresh>,
 }
 
 /// Waiting for the answer of the peer we dialled.
 #[derive(Debug)]
 pub(crate) struct AwaitAck {
-    pub(crate) initiator: Initiator,
+    pub(crate) initiator: Box<Initiator>,
     pub(crate) id: PeerId,
 }
 
@@ -175,8 +175,8 @@ impl AwaitAuth {
         let named = Named::judge(cx, policy, id, Awaited::Auth);
         // Answered even when it is refused: only then can it be told why.
         let answered = match &cx.terms.shared {
-            Some(shared) => recipient.answer_with(&cx.key, shared, self.fresh),
-            None => recipient.answer(&cx.key, self.fresh),
+            Some(shared) => recipient.answer_with(&cx.key, shared, *self.fresh),
+            None => recipient.answer(&cx.key, *self.fresh),
         };
         let (cipher, ack) = answered.map_err(failed)?;
         output.extend_from_slice(&ack);

@@ -2,7 +2,7 @@
 
 use peerage_core::{Direction, Failure, Interruption, Kind, Session, Stage, UnixTime};
 use peerage_ethereum::eth::{self, Ask, HashOrNumber, Request};
-use peerage_ethereum::{Codec, EthVersion, Message};
+use peerage_ethereum::{AcceptAll, Attempt, Codec, EthVersion, Greeting, Message};
 
 use crate::common::pair::{
     End, answering, chain, converse, converse_in, dialling, established, node, node_on,
@@ -79,6 +79,14 @@ fn pings_are_answered() {
     let pong = b.say(&Codec::answer_to_ping(&heard).unwrap());
     let heard = a.hear(&pong).unwrap().unwrap();
     assert!(Codec::is_pong(&heard, 0));
+}
+
+/// A task that greets and then serves keeps the larger of the two rooms for as long as it lives, and
+/// drivers move the handshake at every step. What it needs only meanwhile lies elsewhere.
+#[test]
+fn a_handshake_takes_little_room_in_a_task() {
+    let (greeting, attempt) = (size_of::<Greeting<AcceptAll>>(), size_of::<Attempt>());
+    assert!(greeting <= 192 && attempt <= 32, "{greeting}, {attempt}");
 }
 
 #[test]
