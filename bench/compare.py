@@ -22,6 +22,17 @@ RAW = HERE / ".cache" / "results.jsonl"
 OURS = str(HERE / ".cache/target/release/bench-ours")
 ZEBRA = str(HERE / ".cache/target/release/bench-zebra")
 DCRD = str(HERE / ".cache/bin/bench-dcrd")
+RLPX = str(HERE / ".cache/target/release/bench-rlpx")
+GETH = str(HERE / ".cache/bin/bench-geth")
+GETH_PURE = str(HERE / ".cache/bin/bench-geth-pure")
+
+# What has to be built for a comparison: that of the first word that its name contains.
+PROGRAMS = {
+    "eth": ("rlpx", "geth"),
+    "floor": ("ours",),
+    "decred": ("ours", "dcrd"),
+    "": ("ours", "zebra"),
+}
 
 LIMIT = 150  # seconds a program may take; each also ends by itself within 120
 LEAST_PAIRS = 15
@@ -88,12 +99,18 @@ def client_and_server(server, client):
     return dialled | {"cpu_s": dialled["cpu_s"] + served["cpu_s"]}
 
 
-def held(holder, network):
-    """A program that holds connections, which bare sockets of another process open."""
+def held(holder, *dialler):
+    """A program that holds connections, which another process opens."""
     with Child(holder) as holding:
         addr = holding.line()["listening"]
-        with Child([OURS, "hold", network, "--count", IDLE, addr]):
+        with Child([*dialler, "--count", IDLE, addr]):
             return holding.line()
+
+
+def beside(*words):
+    """A program in which both sides take turns."""
+    line = alone(*words)
+    return line["peer"], line["ours"]
 
 
 # ---- what is compared -------------------------------------------------------------------------
@@ -111,6 +128,10 @@ def bytes_read(run):
     return run["bytes"]
 
 
+def per_one(spent):
+    return lambda run: run[spent] / run["count"] * 1e6
+
+
 @dataclass
 class Comparison:
     """Two programs that do the same, and how far apart they may be."""
@@ -118,9 +139,12 @@ class Comparison:
     name: str
     what: str
     peer: str
-    run_peer: object
-    run_ours: object
+    run_peer: object = None
+    run_ours: object = None
+    run_both: object = None  # instead of the two, where one process measures both
+    runs_of: object = None  # instead of the three: another comparison, whose runs tell this as well
     figure: object = cpu_per_one
+    peer_figure: object = None  # where ours is compared with ourselves: what, of the same run of ours
     unit: str = "µs"
     ratio_target: float = None
     ratio_words: str = ""
@@ -129,17 +153,29 @@ class Comparison:
     peers: list = field(default_factory=list)
     ours: list = field(default_factory=list)
 
+    def figures(self):
+        runs = self.runs_of or self
+        ours = list(map(self.figure, runs.ours))
+        if self.peer_figure:
+            return list(map(self.peer_figure, runs.ours)), ours
+        return list(map(self.figure, runs.peers)), ours
+
     def ratios(self):
-        return [self.figure(b) / self.figure(a) for a, b in zip(self.peers, self.ours)]
+        return [ours / peer for peer, ours in zip(*self.figures())]
+
+    def run_pair(self):
+        pair = self.run_both() if self.run_both else (self.run_peer(), self.run_ours())
+        for runs, run in zip((self.peers, self.ours), pair):
+            runs.append(run)
+
+    def programs(self):
+        return next(names for word, names in PROGRAMS.items() if word in self.name)
 
 
 def comparisons(quick):
-    def many(count):
-        return max(count // 10, 200) if quick else count
-
     all_of_them = []
     for at_once, how in ((1, "one at a time"), (64, "64 at once")):
-        amount = ["--count", many(20000), "--at-once", at_once]
+        amount = ["--count", many(20000, quick), "--at-once", at_once]
         all_of_them.append(
             Comparison(
                 name=f"zcash-memory-{at_once}",
@@ -153,7 +189,7 @@ def comparisons(quick):
             )
         )
     for at_once, how in ((1, "one at a time"), (64, "64 at once")):
-        amount = ["--count", many(4000), "--at-once", at_once]
+        amount = ["--count", many(4000, quick), "--at-once", at_once]
         ours = lambda amount=amount: alone(OURS, "accept", "zcash", *amount)
         all_of_them.append(
             Comparison(
@@ -177,7 +213,7 @@ def comparisons(quick):
             )
         )
     for at_once, how in ((1, "one at a time"), (64, "64 at once")):
-        count = many(4000)
+        count = many(4000, quick)
         amount, go_amount = ["--count", count], ["-count", count]
         together, go_together = ["--at-once", at_once], ["-at-once", at_once]
         all_of_them.append(
@@ -196,8 +232,9 @@ def comparisons(quick):
             )
         )
     amount = ["--count", IDLE]
-    zebra = lambda: held([ZEBRA, "idle", *amount], "zcash")
-    dcrd = lambda: held([DCRD, "idle", "-count", IDLE], "decred")
+    hold = lambda network: (OURS, "hold", network)
+    zebra = lambda: held([ZEBRA, "idle", *amount], *hold("zcash"))
+    dcrd = lambda: held([DCRD, "idle", "-count", IDLE], *hold("decred"))
     for name, network, peer, run_peer, form, words, target in (
         ("idle-zcash", "zcash", "zebra-network", zebra, "task", "one task each", 12),
         ("idle-decred", "decred", "dcrd peer", dcrd, "task", "one task each", 12),
@@ -210,7 +247,7 @@ def comparisons(quick):
                 peer=peer,
                 run_peer=run_peer,
                 run_ours=lambda network=network, form=form: held(
-                    [OURS, "idle", network, *amount, "--as", form], network
+                    [OURS, "idle", network, *amount, "--as", form], *hold(network)
                 ),
                 figure=rss_per_one,
                 unit="kB",
@@ -229,7 +266,113 @@ def comparisons(quick):
             figure_target=4096,
         )
     )
+    return all_of_them + ethereum(quick)
+
+
+def ethereum(quick):
+    """Ethereum's: the curve and Keccak below, and geth's transport beside."""
+    geth = "geth rlpx"
+    greet = Comparison(
+        name="eth-greet",
+        what="Ethereum handshake, auth to Status, both ends, in memory",
+        peer="its curve operations",
+        run_both=lambda: beside(RLPX, "greet", "--count", 100 if quick else 300),
+        ratio_target=1.25,
+        ratio_words="at most 1.25 times",
+    )
+    all_of_them = [greet]
+    for name, words in (("prepared", "ephemeral keys made ahead"), ("known", "and the static secret kept")):
+        all_of_them.append(
+            Comparison(
+                name=f"eth-greet-{name}",
+                what=f"the same, {words}",
+                peer="all keys made on the way",
+                runs_of=greet,
+                figure=per_one(f"{name}_s"),
+                peer_figure=cpu_per_one,
+            )
+        )
+    for at_once, how in ((1, "one at a time"), (64, "64 at once")):
+        amount, go_amount = (many(400, quick), "--at-once", at_once), (many(400, quick), "-at-once", at_once)
+        ours = lambda amount=amount: alone(RLPX, "exchange", "--count", *amount)
+        for program, build in ((GETH, "cgo"), (GETH_PURE, "pure Go")):
+            if program == GETH_PURE and at_once != 1:
+                continue
+            all_of_them.append(
+                Comparison(
+                    name=f"eth-exchange-{build.replace(' ', '-').lower()}-{at_once}",
+                    what=f"RLPx key exchange, both ends, in memory, {how}",
+                    peer=f"{geth}, {build}",
+                    run_peer=lambda program=program, amount=go_amount: alone(
+                        program, "handshake", "-count", *amount
+                    ),
+                    run_ours=ours,
+                )
+            )
+    for size in (16 << 10, 1 << 20):
+        measured = None
+        for way, words in (("seal", "sealed"), ("open", "opened")):
+            spent = per_one(f"{way}_s")
+            one = Comparison(
+                name=f"eth-keccak-{size}-{way}",
+                what=f"RLPx frame of {sized(size)} {words}, without snappy",
+                peer="Keccak of the same bytes",
+                run_both=lambda size=size: beside(RLPX, "keccak", "--size", size, "--total", many(64 << 20, quick)),
+                runs_of=measured,
+                figure=spent,
+                ratio_target=1 / 0.85,
+                ratio_words="at least 0.85 of its speed: at most 1.18 times",
+            )
+            measured = measured or one
+            all_of_them.append(one)
+    # As much of each size as takes a few tenths of a second.
+    for size, total in ((64, 8 << 20), (1 << 10, 32 << 20), (16 << 10, 64 << 20), (1 << 20, 64 << 20)):
+        for snappy in (False, True):
+            amount = (size, many(total, quick))
+            words = ("-data", "half", "-snappy") if snappy else ("-data", "random")
+            ours_words = ("--data", "half", "--snappy", "yes") if snappy else ("--data", "random")
+            measured = None
+            for way, past in (("seal", "sealed"), ("open", "opened")):
+                one = Comparison(
+                    name=f"eth-frames-{size}-{'snappy' if snappy else 'plain'}-{way}",
+                    what=f"RLPx message of {sized(size)} {past}{', with snappy' if snappy else ''}",
+                    peer=geth,
+                    run_peer=lambda amount=amount, words=words: alone(
+                        GETH, "frames", "-size", amount[0], "-total", amount[1], *words
+                    ),
+                    run_ours=lambda amount=amount, words=ours_words: alone(
+                        RLPX, "frames", "--size", amount[0], "--total", amount[1], *words
+                    ),
+                    runs_of=measured,
+                    figure=per_one(f"{way}_s"),
+                )
+                measured = measured or one
+                all_of_them.append(one)
+    for form, words, target in (("task", "one task each", 12), ("value", "as a bare value", None)):
+        all_of_them.append(
+            Comparison(
+                name=f"eth-idle-{form}",
+                what=f"idle greeted Ethereum connection, resident, ours {words}",
+                peer=f"{geth}, keys exchanged",
+                run_peer=lambda: held([GETH, "idle", "-count", IDLE], RLPX, "hold", "--until", "keyed"),
+                run_ours=lambda form=form: held([RLPX, "idle", "--count", IDLE, "--as", form], RLPX, "hold"),
+                figure=rss_per_one,
+                unit="kB",
+                figure_target=target,
+            )
+        )
     return all_of_them
+
+
+def many(count, quick):
+    return max(count // 10, 200) if quick else count
+
+
+def sized(size):
+    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            return f"{size // unit} {name}"
+    return f"{size} B"
 
 
 JUNK = (
@@ -286,8 +429,8 @@ def verdict(values, target):
 def row(one):
     ratios = one.ratios()
     shown = lambda value: f"{number(value)} {one.unit}"
-    peer = statistics.median(map(one.figure, one.peers))
-    ours = [one.figure(run) for run in one.ours]
+    peers, ours = one.figures()
+    peer = statistics.median(peers)
     target = met = ""
     ours_shown = shown(statistics.median(ours))
     if one.ratio_target is not None:
@@ -315,7 +458,7 @@ def rates(done):
     """Handshakes a second: what a user sees, and what other work on the machine moves most."""
     rows = []
     for one in done:
-        if one.figure is cpu_per_one:
+        if one.figure is cpu_per_one and not one.run_both:
             rate = lambda runs: number(statistics.median(run["count"] / run["wall_s"] for run in runs))
             rows.append([one.what, f"{one.peer}: {rate(one.peers)}", rate(one.ours), str(len(one.ours))])
     return rows
@@ -370,7 +513,7 @@ Measured on {date} beside the published peers, with `bench/run`.
 {main}
 Figures are medians. A ratio is ours to theirs, the median of the ratios of the pairs, with the 95 %
 interval of that median in brackets; below 1 ours takes less. µs are processor time, user and system,
-of one handshake, all processes together. kB are 1,000 bytes.
+of one handshake or message, all processes together. kB are 1,000 bytes.
 
 ## Junk in place of a version
 
@@ -411,6 +554,21 @@ Handshakes a second by the clock, for orientation only: other work on the machin
   The figure is the growth of its resident memory from before the first connection to one second
   after the last handshake, divided by {idle:,}. Ours answers pings meanwhile, in one task for each
   connection; as a bare value it lies in a list. Memory inside the kernel is not in it.
+- Ethereum beside what it stands on: ours and the curve's operations (libsecp256k1's, blinded, two
+  base multiplications, four general ones and a signature or a recovery a side), or Keccak (the same
+  assembly), take turns of some milliseconds in one thread of one process, by that thread's processor
+  time. Both nodes draw random bytes from the system and judge each other's Status. Frames are
+  sealed, the copying of their data included, and opened where they stand.
+- Ethereum beside geth: its package `p2p/rlpx` of 1.17.8, which ends with the key exchange, so that
+  is what both do: neither Hello nor Status. Both ends in one process over a pipe in memory, all keys
+  but the static ones made on the way. With cgo, as geth's releases are built, its curve is
+  libsecp256k1 too; without, it is Go's. Messages are sealed and written to a buffer one by one, then
+  read from it and opened, 4 MiB in turn, by one thread, which collects Go's garbage in others. With
+  snappy ours are whole sessions, as an application has them, and every other 32 bytes of a message
+  are zero; without they are frames alone, of random bytes.
+- Idle Ethereum connections are held in the same way. Ours were greeted, Status and all, by another
+  process. geth's exchanged keys only and have one goroutine that waits for a message, without what
+  geth keeps above its transport; its garbage is collected before memory is read.
 - Intervals are those of order statistics: nothing is assumed about how the figures are distributed.
   A target counts as met when the median is within it; where the interval reaches beyond, the table
   says so.
@@ -418,7 +576,7 @@ Handshakes a second by the clock, for orientation only: other work on the machin
 ## To repeat
 
 ```text
-bench/run            # about a quarter of an hour after building; writes this page
+bench/run            # some twenty minutes after building; writes this page
 bench/run --quick    # a minute; prints the tables only
 ```
 
@@ -431,6 +589,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=LEAST_PAIRS)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--needs", action="store_true", help="print which programs these comparisons need")
     args = parser.parse_args()
     if not args.quick and args.pairs < LEAST_PAIRS:
         parser.error(f"at least {LEAST_PAIRS} pairs make a result")
@@ -438,14 +597,17 @@ def main():
     chosen = [one for one in comparisons(args.quick) if not args.only or any(w in one.name for w in args.only)]
     if not chosen:
         parser.error("no comparison has such a name")
+    if args.needs:
+        print(*sorted({program for one in chosen for program in one.programs()}))
+        return
     loads = [os.getloadavg()[0], 0]
     with RAW.open("w") as raw:
-        for one in chosen:
+        # Each set of runs once, whichever of the comparisons that read it are chosen.
+        for one in {id(runs): runs for runs in (one.runs_of or one for one in chosen)}.values():
             pairs = args.pairs * (1 if args.quick else one.repeat)
             print(f"bench: {one.name}, {pairs} pairs", file=sys.stderr, flush=True)
             for _ in range(pairs):
-                for runs, run in ((one.peers, one.run_peer), (one.ours, one.run_ours)):
-                    runs.append(run())
+                one.run_pair()
                 raw.write(json.dumps({"comparison": one.name, "peer": one.peers[-1], "ours": one.ours[-1]}) + "\n")
                 raw.flush()
     loads[1] = os.getloadavg()[0]

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,14 +25,17 @@ import (
 )
 
 const usage = `usage: bench-geth handshake -count N -at-once C [-over pipe|tcp]   both ends: auth, ack, secrets
-       bench-geth seal -size B [-data random|half] [-snappy] [-total BYTES]
-       bench-geth open -size B [-data random|half] [-snappy] [-total BYTES]
+       bench-geth frames -size B [-data random|half] [-snappy] [-total BYTES]
+       bench-geth idle -count N       holds N connections after the key exchange, one goroutine each
 A message of B bytes goes one way so often that TOTAL is reached. In half, every other 32 bytes are
 zero, so that snappy has something to do.`
 
 const (
 	// runLimit is the longest any run may take.
 	runLimit = 120 * time.Second
+	// rest is how long idle connections are left alone before memory is read, as in the other
+	// programs.
+	rest = time.Second
 	// settle is how long background work is given before processor time is read, as in the other
 	// programs.
 	settle = 100 * time.Millisecond
@@ -59,11 +63,13 @@ func main() {
 		fail(errors.New(usage))
 	}
 	var err error
-	switch name := os.Args[1]; name {
+	switch os.Args[1] {
 	case "handshake":
 		err = handshakes(*count, *atOnce, *over)
-	case "seal", "open":
-		err = frames(name, *size, *total, *data, *snappy)
+	case "frames":
+		err = frames(*size, *total, *data, *snappy)
+	case "idle":
+		err = idle(*count)
 	default:
 		err = errors.New(usage)
 	}
@@ -93,9 +99,9 @@ func (m *meter) stop() {
 	m.wall += time.Since(m.started)
 }
 
-func (m *meter) report(name string, count, atOnce, plain, wire int) {
-	fmt.Printf("{\"name\":%q,\"count\":%d,\"at_once\":%d,\"wall_s\":%.6f,\"cpu_s\":%.6f,\"bytes\":%d,\"wire\":%d,\"rss\":%d}\n",
-		name, count, atOnce, m.wall.Seconds(), m.cpu.Seconds(), plain, wire, resident())
+func (m *meter) report(name string, count, atOnce int, rss uint64) {
+	fmt.Printf("{\"name\":%q,\"count\":%d,\"at_once\":%d,\"wall_s\":%.6f,\"cpu_s\":%.6f,\"bytes\":0,\"rss\":%d}\n",
+		name, count, atOnce, m.wall.Seconds(), m.cpu.Seconds(), rss)
 }
 
 func cpuTime() time.Duration {
@@ -193,7 +199,7 @@ func handshakes(count, atOnce int, over string) error {
 	time.Sleep(settle)
 	m.stop()
 	m.wall = wall
-	m.report("handshake", count, atOnce, 0, 0)
+	m.report("handshake", count, atOnce, resident())
 	return nil
 }
 
@@ -264,8 +270,8 @@ func payload(size int, data string) ([]byte, error) {
 	return bytes[:size], nil
 }
 
-// frames seals and opens in turn, and measures one of the two.
-func frames(name string, size, total int, data string, snappy bool) error {
+// frames seals and opens in turn, and measures both.
+func frames(size, total int, data string, snappy bool) error {
 	message, err := payload(size, data)
 	if err != nil {
 		return err
@@ -315,10 +321,58 @@ func frames(name string, size, total int, data string, snappy bool) error {
 		}
 		opening.stop()
 	}
-	measured := sealing
-	if name == "open" {
-		measured = opening
+	fmt.Printf("{\"name\":\"frames\",\"count\":%d,\"at_once\":1,\"wall_s\":%.6f,\"seal_s\":%.6f,\"open_s\":%.6f,\"bytes\":%d,\"wire\":%d,\"rss\":%d}\n",
+		count, (sealing.wall + opening.wall).Seconds(), sealing.cpu.Seconds(), opening.cpu.Seconds(), count*size, bytesOnWire, resident())
+	return nil
+}
+
+// ---- idle connections --------------------------------------------------------------------------
+
+// holder is the key of whoever holds connections, so that others can dial it: no secret.
+var holder = bytes.Repeat([]byte{0x22}, 32)
+
+// idle answers so many key exchanges, lets one goroutine wait for a message on each connection, and
+// tells by how much resident memory grew. Neither Hello nor Status is awaited, and nothing of geth
+// above its transport is held.
+func idle(count int) error {
+	key, err := crypto.ToECDSA(holder)
+	if err != nil {
+		return err
 	}
-	measured.report(name, count, 1, count*size, bytesOnWire)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	// What is garbage counts neither before nor after.
+	debug.FreeOSMemory()
+	before := resident()
+	var m meter
+	m.start()
+	fmt.Printf("{\"listening\":%q}\n", listener.Addr())
+	greeted := make(chan error, count)
+	for range count {
+		io, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			conn := rlpx.NewConn(io, nil)
+			_, err := conn.Handshake(key)
+			greeted <- err
+			if err == nil {
+				_, _, _, _ = conn.Read()
+			}
+		}()
+	}
+	for range count {
+		if err := <-greeted; err != nil {
+			return err
+		}
+	}
+	time.Sleep(rest)
+	debug.FreeOSMemory()
+	grown := resident() - before
+	m.stop()
+	m.report("idle", count, count, grown)
 	return nil
 }
