@@ -558,7 +558,8 @@ Handshakes a second by the clock, for orientation only: other work on the machin
   base multiplications, four general ones and a signature or a recovery a side), or Keccak (the same
   assembly), take turns of some milliseconds in one thread of one process, by that thread's processor
   time. Both nodes draw random bytes from the system and judge each other's Status. Frames are
-  sealed, the copying of their data included, and opened where they stand.
+  sealed and opened where they stand, and Keccak absorbs what was sealed; the copying of the data
+  into the frame, which is the caller's part, is not in it.
 - Ethereum beside geth: its package `p2p/rlpx` of 1.17.8, which ends with the key exchange, so that
   is what both do: neither Hello nor Status. Both ends in one process over a pipe in memory, all keys
   but the static ones made on the way. With cgo, as geth's releases are built, its curve is
