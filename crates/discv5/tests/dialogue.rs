@@ -285,3 +285,41 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
 }
+
+#[test]
+fn a_talk_request_that_may_have_arrived_is_not_repeated() {
+    let mut net = pair(12);
+    net.with(1, |machine, _| machine.register_talk(b"x"))
+        .unwrap();
+    let to = net.record(1);
+    for expected in 1..=2 {
+        // The first goes with a handshake, the second over the session. Nobody answers in time.
+        let handle = net
+            .with(0, |machine, now| machine.start_talk(now, &to, b"x", b"hi"))
+            .unwrap();
+        let talks = |net: &Net| net.count(1, |event| matches!(event, Event::Talk { .. }));
+        assert!(net.run_until(Duration::from_secs(1), |net| talks(net) == expected));
+        net.nodes[1].is_up = false;
+        assert!(net.run_until(Duration::from_secs(5), |net| {
+            net.answer_to(0, handle) == Some(Err(RequestError::Timeout))
+        }));
+        net.nodes[1].is_up = true;
+        assert_eq!(talks(&net), expected);
+    }
+    assert_eq!(net.nodes[0].machine.metrics().resent, 0);
+}
+
+#[test]
+fn a_mapped_address_in_a_record_is_not_sent_to() {
+    let mut net = pair(13);
+    let mapped: std::net::Ipv6Addr = "::ffff:20.0.9.9".parse().unwrap();
+    let record = Builder::new(1).string("ip6", mapped.octets()).udp6(9000);
+    let record = record.sign(&crate::common::net::secret(99)).unwrap();
+    let config = Config {
+        ipv6: true,
+        ..Config::default()
+    };
+    let n = net.add(config);
+    let result = net.with(n, |machine, now| machine.start_ping(now, &record));
+    assert_eq!(result, Err(RequestError::NoAddress));
+}

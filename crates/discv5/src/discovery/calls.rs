@@ -59,6 +59,21 @@ impl Body {
         }
     }
 
+    /// Whether the node may get it twice: what another protocol does with a message is not ours to
+    /// know.
+    const fn may_be_repeated(&self) -> bool {
+        match self {
+            Self::Ping | Self::FindNode { .. } => true,
+            Self::Talk { .. } => false,
+        }
+    }
+
+    /// Parts of one answer come together: what is missing after a while is lost, and asking again
+    /// would bring others.
+    const fn is_answered_in_part(&self) -> bool {
+        matches!(self, Self::FindNode { parts, .. } if *parts > 0)
+    }
+
     fn encode(&self, out: &mut Vec<u8>, id: RequestId, record_seq: u64) {
         match self {
             Self::Ping => Request::Ping { record_seq }.encode(out, id),

@@ -22,7 +22,8 @@ pub struct Config {
     /// How long a request may take, repetition included. 4 s (nim-eth).
     pub request_timeout: Duration,
     /// After which silence a request is sent once more, over the other family if the node has one.
-    /// A lookup then no longer waits for it. `None` for never. 1 s.
+    /// A lookup then no longer waits for it. An answer of which parts have come is taken as it is
+    /// then, and a TALK request that may have arrived is not repeated. `None` for never. 1 s.
     pub resend_after: Option<Duration>,
     /// How long a WHOAREYOU of ours may be answered. 2 s (nim-eth).
     pub handshake_timeout: Duration,

@@ -43,7 +43,7 @@ use crate::curve::SecretKey;
 use crate::limit::{Bans, Limiter};
 use crate::node_id::NodeId;
 use crate::packet::{Packet, PacketError};
-use crate::record::{Builder, Record, RecordError, Verified, Verifier};
+use crate::record::{Builder, Family, Record, RecordError, Verified, Verifier};
 use crate::rng::Rng;
 use crate::session::Sessions;
 use crate::table::{Added, Table};
@@ -328,9 +328,13 @@ impl Discovery {
 
     /// The addresses of a record that we can send to, the preferred first.
     fn endpoints_of(&self, record: &Record) -> impl Iterator<Item = Endpoint> + use<> {
-        let usable = |endpoint: &Endpoint| endpoint.is_dialable();
-        let endpoints = self.config.families().map(|f| record.udp_endpoint(f));
-        let endpoints: Vec<_> = endpoints.flatten().filter(usable).collect();
+        // An `ip6` entry that maps an IPv4 address is none of either family.
+        let of_family = |family| {
+            let endpoint: Endpoint = record.udp_endpoint(family)?;
+            let is_usable = endpoint.is_dialable() && Family::of(endpoint.ip()) == family;
+            is_usable.then_some(endpoint)
+        };
+        let endpoints: Vec<_> = self.config.families().filter_map(of_family).collect();
         endpoints.into_iter()
     }
 

@@ -17,10 +17,14 @@ impl Discovery {
                 self.calls.deadlines.remove(&(at, id));
                 continue;
             };
-            if call.expires_at <= now || call.was_resent || call.state == State::Queued {
+            let is_over = call.expires_at <= now || call.was_resent || call.state == State::Queued;
+            if is_over || call.body.is_answered_in_part() {
                 self.on_silence(now, id);
-            } else {
+            } else if call.body.may_be_repeated() || self.sessions.of(&call.contact).is_none() {
                 self.resend(now, id);
+            } else {
+                let expires_at = call.expires_at;
+                self.calls.set_deadline(id, expires_at);
             }
         }
     }
