@@ -316,7 +316,7 @@ impl AwaitHello {
     }
 
     fn introduce<P: Policy<Remote>>(
-        &self,
+        &mut self,
         cx: &Cx,
         policy: &mut P,
         packet: Packet,
@@ -327,6 +327,10 @@ impl AwaitHello {
             return Err(HandshakeError::Disconnected { awaited, reason });
         }
         let hello = read("hello", awaited, packet, Hello::decode)?;
+        // Both Hellos are through: whatever follows is compressed, a goodbye too.
+        if hello.speaks_snappy() {
+            self.channel.compress();
+        }
         let id = self.id;
         if hello.id != id {
             return Err(HandshakeError::WrongIdentity {
@@ -394,13 +398,10 @@ impl Introduced {
     fn go_on(
         self,
         cx: &Cx,
-        mut channel: Box<Channel>,
+        channel: Box<Channel>,
         now: Instant,
         output: &mut BytesMut,
     ) -> AfterHello {
-        if self.hello.speaks_snappy() {
-            channel.compress();
-        }
         let shared = self.layout.position(CapName::ETH);
         let eth = self.layout.version(CapName::ETH);
         let eth = eth.and_then(EthVersion::from_number);

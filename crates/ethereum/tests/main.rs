@@ -14,8 +14,10 @@ mod enodes;
 mod eth_messages;
 mod forks;
 mod frames;
+mod goodbyes;
 mod handshake;
 mod hellos;
+
 mod keys;
 mod rlp;
 mod rlpx;
