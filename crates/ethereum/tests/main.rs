@@ -17,6 +17,7 @@ mod frames;
 mod goodbyes;
 mod handshake;
 mod hellos;
+mod impostors;
 
 mod keys;
 mod rlp;
