@@ -18,7 +18,6 @@ mod goodbyes;
 mod handshake;
 mod hellos;
 mod impostors;
-
 mod keys;
 mod rlp;
 mod rlpx;

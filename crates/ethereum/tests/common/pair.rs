@@ -98,6 +98,8 @@ pub(crate) struct End<P: Policy<Remote> = AcceptAll> {
     pub(crate) input: BytesMut,
     /// Bytes said and not yet taken away, last words included.
     pub(crate) output: BytesMut,
+    /// Every byte it ever heard.
+    pub(crate) heard: BytesMut,
 }
 
 impl End {
@@ -115,6 +117,7 @@ impl<P: Policy<Remote>> End<P> {
             wakeup: None,
             input: BytesMut::new(),
             output: BytesMut::new(),
+            heard: BytesMut::new(),
         };
         end.speak();
         end
@@ -135,6 +138,7 @@ impl<P: Policy<Remote>> End<P> {
     /// Gives it bytes, and lets it go on until it waits or ends.
     pub(crate) fn hear(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
+        self.heard.extend_from_slice(bytes);
         loop {
             let greeting = match std::mem::replace(&mut self.standing, Standing::Moving) {
                 Standing::Live(greeting) => greeting,

@@ -50,7 +50,7 @@ pub(crate) fn compressed(plain: &[u8]) -> BytesMut {
 }
 
 impl Rogue {
-    fn new(local: Local, cipher: FrameCipher, inbox: BytesMut) -> Self {
+    pub(crate) fn new(local: Local, cipher: FrameCipher, inbox: BytesMut) -> Self {
         Self {
             local,
             cipher,
