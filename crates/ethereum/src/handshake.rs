@@ -125,7 +125,8 @@ impl State {
         match self {
             Self::AwaitHello(step) => Some(step.channel),
             Self::AwaitStatus(step) => Some(step.channel),
-            Self::Myself { .. } | Self::AwaitAuth(_) | Self::AwaitAck(_) | Self::Over(_) => None,
+            Self::Over(peer) => Some(peer.into_channel()),
+            Self::Myself { .. } | Self::AwaitAuth(_) | Self::AwaitAck(_) => None,
         }
     }
 }
@@ -255,6 +256,6 @@ impl<P: Policy<Remote>> Handshake for Greeting<P> {
             Interruption::Cancelled => HandshakeError::Cancelled { awaited },
             Interruption::Transport(kind) => HandshakeError::Transport { awaited, kind },
         };
-        Broken::new(error, self.state.into_channel()).into_failed()
+        Broken::new(error, self.state.into_channel(), self.output).into_failed()
     }
 }

@@ -71,6 +71,10 @@ impl Peer {
         Self { info, codec }
     }
 
+    pub(crate) fn into_channel(self) -> Box<Channel> {
+        self.codec.channel
+    }
+
     /// What is known of it.
     pub const fn info(&self) -> &PeerInfo {
         &self.info

@@ -57,19 +57,25 @@ pub(crate) struct Broken<R> {
 }
 
 impl<R> Broken<R> {
-    /// A handshake that failed from outside.
-    pub(crate) fn new(error: HandshakeError<R>, channel: Option<Box<Channel>>) -> Self {
+    /// A handshake that failed from outside. Frames that wait in `unsent` go out before the goodbye,
+    /// which nobody could read without them.
+    pub(crate) const fn new(
+        error: HandshakeError<R>,
+        channel: Option<Box<Channel>>,
+        unsent: BytesMut,
+    ) -> Self {
         Self {
             error,
             channel,
-            unsent: BytesMut::new(),
+            unsent,
         }
     }
 
-    /// Says goodbye where there is a word for it.
+    /// Says goodbye where there is a word for it, and somebody who can read it.
     pub(crate) fn into_failed(self) -> Failed<HandshakeError<R>> {
-        let mut last_words = self.unsent;
+        let mut last_words = BytesMut::new();
         if let (Some(mut channel), Some(reason)) = (self.channel, self.error.farewell()) {
+            last_words = self.unsent;
             channel.say_goodbye(reason, &mut last_words);
         }
         Failed {
@@ -82,12 +88,12 @@ impl<R> Broken<R> {
 /// Nobody could read what we would say.
 impl<R> From<HandshakeError<R>> for Box<Broken<R>> {
     fn from(error: HandshakeError<R>) -> Self {
-        Self::new(Broken::new(error, None))
+        Self::new(Broken::new(error, None, BytesMut::new()))
     }
 }
 
 fn broken<R>(error: HandshakeError<R>, channel: Box<Channel>) -> Box<Broken<R>> {
-    Box::new(Broken::new(error, Some(channel)))
+    Box::new(Broken::new(error, Some(channel), BytesMut::new()))
 }
 
 /// Waiting for whoever dialled us.
@@ -251,11 +257,7 @@ impl<R> Named<R> {
     ) -> Result<AwaitHello, Box<Broken<R>>> {
         let mut channel = Box::new(Channel::new(cipher));
         if let Err(error) = self.judged {
-            return Err(Box::new(Broken {
-                error,
-                channel: Some(channel),
-                unsent: output.split(),
-            }));
+            return Err(Box::new(Broken::new(error, Some(channel), output.split())));
         }
         let hello = cx.local.hello_for(&cx.terms, cx.key.id());
         // A Hello fits into a frame many thousand times over.

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 
+use bytes::BytesMut;
 use peerage_core::{
     Direction, Failure, Handshake, Interruption, Kind, Refusal, Stage as Where, Step,
 };
+use peerage_ethereum::rlpx::{Initiator, Packet, packet_len};
 use peerage_ethereum::{
     DisconnectReason, EthVersion, HandshakeError, Policy, Remote, SessionError, p2p,
 };
@@ -486,4 +488,67 @@ fn an_interruption_before_the_keys_are_there_is_silent() {
             .last_words
             .is_empty()
     );
+}
+
+/// Every frame has its place in the stream: what was not taken away yet goes out first.
+#[test]
+fn a_goodbye_follows_what_was_still_to_be_said() {
+    for (cause, kind, said) in CAUSES {
+        let (bob, us) = (node(2), mallory());
+        let (initiator, auth) = Initiator::new(&us.key, bob.key.public(), fresh(3)).unwrap();
+        let mut input = BytesMut::from(&auth[..]);
+        let Step::More(greeting, _) = bob.greet(answering(2)).advance(now(), &mut input) else {
+            panic!("it has an answer to give")
+        };
+        let failed = greeting.interrupt(cause);
+        assert_eq!(failed.error.kind(), kind);
+        let mut words = BytesMut::from(&failed.last_words[..]);
+        let Some(said) = said else {
+            assert!(words.is_empty());
+            continue;
+        };
+        let len = packet_len(Packet::Ack, &words).unwrap().unwrap();
+        let ack = words.split_to(len);
+        let cipher = initiator.on_ack(&us.key, &ack).unwrap();
+        let heard = Rogue::new(us, cipher, words).hear(&[]);
+        assert!(matches!(heard[..], [Heard::Hello(_), Heard::Goodbye(reason)] if reason == said));
+    }
+}
+
+/// The moment when only our own last message is left to be written.
+#[test]
+fn a_dialler_called_off_before_its_status_is_out_says_both() {
+    for (cause, kind, said) in CAUSES {
+        let bob = mallory();
+        let mut greeting = node(1).greet(dialling(bob.key.public(), 1));
+        let mut end = End::new(&node(1), dialling(bob.key.public(), 1));
+        // The same randomness makes the same packets, so the rogue of one is that of the other.
+        let mut rogue = Rogue::answers(&mut end, bob);
+        let ack = end.heard.clone();
+        greeting.poll_transmit().unwrap();
+        let mut input = ack;
+        let Step::More(mut greeting, _) = greeting.advance(now(), &mut input) else {
+            panic!("its Hello is to be said")
+        };
+        greeting.poll_transmit().unwrap();
+        rogue.hear(&[]);
+        input.extend_from_slice(&rogue.introduce_honestly());
+        input.extend_from_slice(&rogue.tell_honestly());
+        let Step::More(greeting, wakeup) = greeting.advance(now(), &mut input) else {
+            panic!("its Status is to be said")
+        };
+        assert_eq!(wakeup, None);
+        let failed = greeting.interrupt(cause);
+        assert_eq!(
+            (failed.error.kind(), failed.error.stage()),
+            (kind, Where::Greet("status"))
+        );
+        let heard = rogue.hear(&failed.last_words);
+        match said {
+            None => assert!(heard.is_empty()),
+            Some(said) => assert!(
+                matches!(heard[..], [Heard::Status(_), Heard::Goodbye(reason)] if reason == said)
+            ),
+        }
+    }
 }
