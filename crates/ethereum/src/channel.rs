@@ -43,6 +43,22 @@ impl Packet {
         Ok(Front::Plain(Bytes::copy_from_slice(front)))
     }
 
+    /// Length of its data as it came, in bytes.
+    pub(crate) fn wire_len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Length of its plain body, in bytes, as far as it can be known without decompressing it: the
+    /// true one, or `into_body` fails.
+    pub(crate) fn plain_len(&self) -> Result<usize, WireError> {
+        if !self.compressed {
+            return Ok(self.data.len());
+        }
+        let id = self.id;
+        snappy::declared_len(&self.data, self.limit)
+            .map_err(|error| WireError::Snappy { id, error })
+    }
+
     /// The plain body.
     pub(crate) fn into_body(self) -> Result<Bytes, WireError> {
         if !self.compressed {

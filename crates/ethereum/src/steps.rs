@@ -451,6 +451,14 @@ impl Introduced {
 /// The relative id of eth's Status.
 const STATUS: u64 = MessageId::Status.row().id;
 
+/// One message more before the Status.
+fn spend<R>(spent: &mut Spent, len: usize) -> Result<(), HandshakeError<R>> {
+    let awaited = Awaited::Status;
+    spent
+        .spend(BEFORE_STATUS, len)
+        .map_err(|over| HandshakeError::Flood { awaited, over })
+}
+
 impl AwaitStatus {
     /// When to go on although nothing was heard.
     pub(crate) const fn wakeup(&self) -> Option<Wakeup> {
@@ -507,7 +515,7 @@ impl AwaitStatus {
 
     fn next<R>(&mut self, input: &mut BytesMut) -> Result<Option<Packet>, HandshakeError<R>> {
         let awaited = Awaited::Status;
-        let (layout, spent) = (&self.introduced.layout, &mut self.spent);
+        let (layout, spent) = (&self.introduced.layout, self.spent);
         let packet = self.channel.next(input, |id, len| {
             if id == p2p::DISCONNECT {
                 return Ok(disconnect::MAX_LEN);
@@ -525,12 +533,10 @@ impl AwaitStatus {
                 None if id == p2p::HELLO => return Err(unexpected()),
                 None => return Err(WireError::Unknown { id }.into()),
             };
-            let left = spent.bytes_left(BEFORE_STATUS);
-            spent
-                .spend(BEFORE_STATUS, len)
-                .map_err(|over| Failing::Handshake(HandshakeError::Flood { awaited, over }))?;
-            // Nor may it grow beyond the budget when it is decompressed.
-            Ok(limit.min(left))
+            // Only asked; it is spent when the message is there, at its plain length.
+            let mut asked = spent;
+            spend(&mut asked, len).map_err(Failing::Handshake)?;
+            Ok(limit)
         });
         packet.map_err(|failing| failing.at(awaited))
     }
@@ -549,19 +555,26 @@ impl AwaitStatus {
                 return Err(HandshakeError::Disconnected { awaited, reason });
             }
             p2p::PING => {
+                spend(&mut self.spent, packet.wire_len())?;
                 // One byte always fits into a frame.
                 let _sealed = self.channel.send(p2p::PONG, p2p::EMPTY, output);
                 return Ok(None);
             }
-            p2p::PONG => return Ok(None),
+            p2p::PONG => {
+                spend(&mut self.spent, packet.wire_len())?;
+                return Ok(None);
+            }
             _ => {}
         }
         let located = self.introduced.layout.locate(packet.id);
         let shared = self.introduced.layout.shared();
         let other = located.and_then(|l| Some((shared.get(l.index)?.spec.capability, l.relative)));
         if let Some((capability, id)) = other.filter(|(c, _)| c.name != CapName::ETH) {
-            let body = packet.into_body();
-            let body = body.map_err(|error| HandshakeError::Message { awaited, error })?;
+            let wrong = |error| HandshakeError::Message { awaited, error };
+            // It is kept as it is when decompressed.
+            let cost = packet.plain_len().map_err(wrong)?.max(packet.wire_len());
+            spend(&mut self.spent, cost)?;
+            let body = packet.into_body().map_err(wrong)?;
             let capability = capability.name;
             self.early.push_back(Message::Other(OtherMessage {
                 capability,

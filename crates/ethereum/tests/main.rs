@@ -12,6 +12,7 @@ mod dialogues;
 mod disconnects;
 mod enodes;
 mod eth_messages;
+mod floods;
 mod forks;
 mod frames;
 mod goodbyes;

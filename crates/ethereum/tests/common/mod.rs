@@ -2,6 +2,7 @@
 
 pub(crate) mod naive;
 pub(crate) mod pair;
+pub(crate) mod promises;
 pub(crate) mod rogue;
 
 use std::sync::LazyLock;
