@@ -26,3 +26,4 @@ mod sealing;
 mod snappy;
 mod statuses;
 mod tables;
+mod unasked;
