@@ -7,6 +7,7 @@
 )]
 
 mod capabilities;
+mod chains;
 mod common;
 mod dialogues;
 mod disconnects;
