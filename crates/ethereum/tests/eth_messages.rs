@@ -177,7 +177,7 @@ prop_compose! {
     }
 }
 
-fn messages_of(version: EthVersion) -> impl Strategy<Value = Message> {
+pub(crate) fn messages_of(version: EthVersion) -> impl Strategy<Value = Message> {
     let all = prop_oneof![
         prop::collection::vec(any::<([u8; 32], u64)>(), 0..4).prop_map(Message::NewBlockHashes),
         encoded_list().prop_map(Message::Transactions),

@@ -21,6 +21,7 @@ mod handshake;
 mod hellos;
 mod impostors;
 mod keys;
+mod messages;
 mod rlp;
 mod rlpx;
 mod sealing;
