@@ -22,6 +22,7 @@ mod hellos;
 mod impostors;
 mod keys;
 mod messages;
+mod privacy;
 mod rlp;
 mod rlpx;
 mod sealing;

@@ -10,7 +10,7 @@ use peerage_ethereum::rlp::Reader;
 use peerage_ethereum::rlpx::{Fresh, Initiator, Packet, Recipient, packet_len};
 use peerage_ethereum::snappy::{self, Compressor};
 use peerage_ethereum::{
-    CapName, DisconnectReason, EthVersion, Head, Hello, Local, Policy, Remote, p2p,
+    CapName, DisconnectReason, EthVersion, Head, Hello, Local, Policy, PublicKey, Remote, p2p,
 };
 
 use super::pair::{End, NOW, answering, dialling, node};
@@ -62,7 +62,15 @@ impl Rogue {
 
     /// Exchanges keys with a listener.
     pub(crate) fn dials<P: Policy<Remote>>(end: &mut End<P>, owner: &Local, as_: Local) -> Self {
-        let to = owner.key.public();
+        Self::dials_key(end, owner.key.public(), as_)
+    }
+
+    /// The same, to whom it takes the listener for.
+    pub(crate) fn dials_key<P: Policy<Remote>>(
+        end: &mut End<P>,
+        to: &PublicKey,
+        as_: Local,
+    ) -> Self {
         let (initiator, auth) = Initiator::new(&as_.key, to, fresh(0x61)).unwrap();
         end.hear(&auth);
         let mut inbox = end.said();
@@ -72,7 +80,7 @@ impl Rogue {
         Self::new(as_, cipher, inbox)
     }
 
-    /// Exchanges keys with a dialler. Also says who that claims to be.
+    /// Exchanges keys with a dialler.
     pub(crate) fn answers<P: Policy<Remote>>(end: &mut End<P>, as_: Local) -> Self {
         let auth = end.said().freeze();
         let recipient = Recipient::on_auth(&as_.key, auth).unwrap();
