@@ -228,11 +228,11 @@ fn ciphers(
     let Attempt { terms, fresh } = attempt;
     let key = local.key_for(&terms);
     match &terms.peer {
-        Some(peer) => Initiator::new(&key, peer, fresh)?.0.agree(&key, ack, both),
+        Some(peer) => Initiator::new(&key, peer, *fresh)?.0.agree(&key, ack, both),
         None => {
             let recipient = Recipient::on_auth(&key, Bytes::copy_from_slice(auth))?;
             let shared = SharedStatic::new(&key, recipient.claimed());
-            Ok(recipient.agree(&shared, fresh, both)?.0)
+            Ok(recipient.agree(&shared, *fresh, both)?.0)
         }
     }
 }

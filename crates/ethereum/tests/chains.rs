@@ -6,7 +6,7 @@ use peerage_core::{Direction, Failure, Kind, Stage as Where, UnixTime};
 use peerage_ethereum::eth::{BlockRange, Progress, Status, TotalDifficulty};
 use peerage_ethereum::fork::{ForkHash, ForkId, Relation};
 use peerage_ethereum::table::{ChainTable, NETWORK};
-use peerage_ethereum::{Attempt, Best, DisconnectReason, EthVersion, Head, Local, Table};
+use peerage_ethereum::{Attempt, Best, DisconnectReason, EthVersion, Head, Local, Table, Told};
 
 use crate::common::pair::{
     End, NOW, answering, chain, converse, dialling, inbound, node, node_on, outbound, random,
@@ -167,9 +167,11 @@ fn at_block(local: &Local, number: u64) {
             number,
             time: 1_700_000_000 + number,
         },
-        hash: [3; 32],
-        earliest: 0,
-        total_difficulty: 1.into(),
+        told: Some(Told {
+            hash: [3; 32],
+            earliest: 0,
+            total_difficulty: 1.into(),
+        }),
     }));
 }
 

@@ -4,7 +4,7 @@ use peerage_core::{ConnectedAddr, Direction, Domain};
 use peerage_ethereum::eth::Progress;
 use peerage_ethereum::key::SharedStatic;
 use peerage_ethereum::{
-    Attempt, Best, EthVersion, ForkId, Head, Hello, Local, PeerId, PublicKey, SecretKey,
+    Attempt, Best, EthVersion, ForkId, Head, Hello, Local, PeerId, PublicKey, SecretKey, Told,
 };
 
 use crate::common::pair::{
@@ -23,9 +23,11 @@ fn node_with_secrets(seed: u8) -> Local {
             number: 24_000_000 + u64::from(seed),
             time: 1_779_000_000,
         },
-        hash: [seed; 32],
-        earliest: 15_000_000,
-        total_difficulty: u128::from(seed).into(),
+        told: Some(Told {
+            hash: [seed; 32],
+            earliest: 15_000_000,
+            total_difficulty: u128::from(seed).into(),
+        }),
     }));
     local
 }
