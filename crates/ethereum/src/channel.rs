@@ -142,6 +142,11 @@ impl Channel {
         }))
     }
 
+    /// Reads nothing any more.
+    pub(crate) const fn hang_up(&mut self) {
+        self.cipher.ingress.close();
+    }
+
     /// Appends a message to `output`; on error nothing is appended.
     pub(crate) fn send(
         &mut self,

@@ -303,6 +303,11 @@ impl Ingress {
         }
     }
 
+    /// Ends this direction as a broken frame does: every further call is [`FrameError::Dead`].
+    pub(crate) const fn close(&mut self) {
+        self.stage = Stage::Dead;
+    }
+
     /// Whether the input's front has not been looked at: between two frames.
     pub const fn is_between_frames(&self) -> bool {
         matches!(self.stage, Stage::Header)

@@ -305,10 +305,13 @@ impl Session for Codec {
         }
         // Those that came early are there once; their room is not needed again.
         self.early = VecDeque::new();
-        match self.next(input)? {
-            Some(packet) => self.read(packet).map(Some),
-            None => Ok(None),
-        }
+        let read = match self.next(input) {
+            Ok(Some(packet)) => self.read(packet).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        // Whatever follows a breach or a goodbye is not listened to.
+        read.inspect_err(|_| self.channel.hang_up())
     }
 
     fn encode(&mut self, message: &Message, output: &mut BytesMut) -> Result<(), SessionError> {

@@ -21,6 +21,7 @@ mod handshake;
 mod hellos;
 mod impostors;
 mod keys;
+mod lists;
 mod messages;
 mod privacy;
 mod rlp;

@@ -1,6 +1,7 @@
 //! The vectors of EIP-8, and two sides that share a session.
 
 pub(crate) mod naive;
+pub(crate) mod operations;
 pub(crate) mod pair;
 pub(crate) mod promises;
 pub(crate) mod rogue;

@@ -155,12 +155,16 @@ impl Rogue {
 
     /// A Status that fits everybody on its chain who has not fallen behind.
     pub(crate) fn honest_status(&self) -> Status {
+        self.status_of(self.eth())
+    }
+
+    /// The same in this version.
+    pub(crate) fn status_of(&self, version: EthVersion) -> Status {
         let chain = &self.local.chain;
         let head = Head {
             number: u64::MAX,
             time: u64::try_from(NOW.0).unwrap(),
         };
-        let version = self.eth();
         let progress = if version == EthVersion::Eth68 {
             Progress::Best {
                 total_difficulty: 17.into(),
