@@ -137,6 +137,9 @@ impl WireError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError<R = Infallible> {
+    /// Whom we are to dial is not known, and nobody can be dialled without its key.
+    #[error("nobody can be dialled without its key")]
+    NoKey,
     /// Nobody can have this id: it is no point of the curve.
     #[error("nobody can have the key {}: it is no point of secp256k1", Short(id))]
     NoSuchKey {
@@ -305,7 +308,8 @@ impl<R> HandshakeError<R> {
             Self::TimedOut { .. } => DisconnectReason::PingTimeout,
             Self::Cancelled { .. } => DisconnectReason::Requested,
             // There is nobody to tell, or nobody who could read it.
-            Self::NoSuchKey { .. }
+            Self::NoKey
+            | Self::NoSuchKey { .. }
             | Self::Rlpx { .. }
             | Self::Unproved { .. }
             | Self::Disconnected { .. }
@@ -328,7 +332,7 @@ impl<R: Display + Debug> Failure for HandshakeError<R> {
             | Self::TimedOut { awaited, .. }
             | Self::Cancelled { awaited }
             | Self::Transport { awaited, .. } => awaited.stage(),
-            Self::NoSuchKey { .. } | Self::SelfConnection => Awaited::Ack.stage(),
+            Self::NoKey | Self::NoSuchKey { .. } | Self::SelfConnection => Awaited::Ack.stage(),
             Self::Unproved { .. } | Self::WrongIdentity { .. } | Self::NothingShared { .. } => {
                 Awaited::Hello.stage()
             }
@@ -338,7 +342,7 @@ impl<R: Display + Debug> Failure for HandshakeError<R> {
 
     fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchKey { .. } => Kind::Usage,
+            Self::NoKey | Self::NoSuchKey { .. } => Kind::Usage,
             Self::Rlpx { error, .. } => error.kind(),
             Self::Unproved { .. } | Self::WrongIdentity { .. } => Kind::WrongIdentity,
             Self::SelfConnection => Kind::SelfConnection,
@@ -389,7 +393,10 @@ impl<R: Display + Debug> Failure for HandshakeError<R> {
             Self::Closed { awaited, received } | Self::TimedOut { awaited, received } => detail
                 .with("awaited", awaited.name())
                 .with("received", *received),
-            Self::SelfConnection | Self::Cancelled { .. } | Self::Transport { .. } => detail,
+            Self::NoKey
+            | Self::SelfConnection
+            | Self::Cancelled { .. }
+            | Self::Transport { .. } => detail,
         }
     }
 }

@@ -1,17 +1,19 @@
 //! How a peer on Ethereum is broken on purpose.
 //!
 //! Most play their part inside the cipher: such a peer exchanges keys as it should, and then says what
-//! it likes without listening.
+//! it likes without listening. It does so to whoever dialled it; whom it dialled itself it leaves at
+//! once, since nobody can be dialled without knowing its key.
 
 use std::io;
 
 use bytes::{Bytes, BytesMut};
+use peerage_core::Direction;
 use peerage_ethereum::eth::EthVersion;
 use peerage_ethereum::fork::{Activation, Fork, Schedule};
 use peerage_ethereum::frame::FrameCipher;
 use peerage_ethereum::rlpx::{Packet, Recipient, packet_len};
 use peerage_ethereum::snappy::Compressor;
-use peerage_ethereum::{DisconnectReason, Hello, Local, PeerId, p2p};
+use peerage_ethereum::{CapName, DisconnectReason, Hello, Local, PeerId, p2p};
 use peerage_net::{Conn, Connection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -35,7 +37,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::Closing,
 ];
 
-/// Treats whoever dialled us as a peer with this fault does.
+/// Treats the other end as a peer with this fault does.
 pub(super) async fn misbehave(
     node: &Greeter<Ethereum>,
     fault: Fault,
@@ -51,6 +53,9 @@ pub(super) async fn misbehave(
             )),
             Act::Listen,
         ],
+        Fault::Obsolete if passed(node.local()) == 0 => {
+            vec![Act::Send(Bytes::from_static(&OLD_ACK)), Act::Listen]
+        }
         Fault::Obsolete
         | Fault::WrongNetwork
         | Fault::WrongGenesis
@@ -59,6 +64,9 @@ pub(super) async fn misbehave(
         | Fault::Full
         | Fault::Flooding => {
             let mut conn = connection.io;
+            if connection.addr.direction() == Direction::Outbound {
+                return play(&[], conn, deadline).await;
+            }
             // Whoever does not speak RLPx gets nothing.
             let opened = timeout_at(deadline, open(node, &mut conn)).await;
             let Ok(Ok((ack, mut cipher))) = opened else {
@@ -97,8 +105,29 @@ async fn open(node: &Greeter<Ethereum>, conn: &mut impl Conn) -> io::Result<(Byt
     Ok((ack, cipher))
 }
 
-/// The version of eth that broken peers speak: all others have it too.
-const VERSION: EthVersion = EthVersion::Eth69;
+/// How an ack began before EIP-8, and how long it was: a key where its size stands today. Whoever
+/// speaks so is obsolete on every chain, even one that has passed no fork.
+const OLD_ACK: [u8; 210] = {
+    let mut ack = [0x5a; 210];
+    ack[0] = 0x04;
+    ack
+};
+
+/// How many forks a node has passed.
+fn passed(local: &Local) -> usize {
+    let forks = local.forks(crate::os::wall_clock());
+    forks.schedule().passed(forks.head())
+}
+
+/// The version of eth that a broken peer speaks: the newest that the node does, whom its own kind
+/// shall understand.
+fn version(local: &Local) -> EthVersion {
+    let offered = local.capabilities.iter().map(|spec| spec.capability);
+    let eth = offered.filter(|capability| capability.name == CapName::ETH);
+    let versions = eth.filter_map(|eth| EthVersion::from_number(eth.version));
+    versions.max().unwrap_or(EthVersion::Eth69)
+}
+
 /// The id of Status where eth is the only capability.
 const STATUS: u64 = 0x10;
 
@@ -127,7 +156,7 @@ fn say(fault: Fault, local: &Local, cipher: &mut FrameCipher, said: &mut BytesMu
     let hello = Hello {
         p2p_version: p2p::VERSION,
         client_id: "faulty/v1.0.0".into(),
-        capabilities: vec![VERSION.capability()],
+        capabilities: vec![version(local).capability()],
         listen_port: 0,
         id,
     };
@@ -142,7 +171,7 @@ fn say(fault: Fault, local: &Local, cipher: &mut FrameCipher, said: &mut BytesMu
 /// The Status of a peer with this fault.
 fn status(fault: Fault, local: &Local) -> Bytes {
     let now = crate::os::wall_clock();
-    let mut status = local.status_at(VERSION, now);
+    let mut status = local.status_at(version(local), now);
     let forks = local.forks(now);
     let schedule = forks.schedule();
     match fault {
@@ -159,8 +188,7 @@ fn status(fault: Fault, local: &Local) -> Bytes {
         }
         Fault::Obsolete => {
             // It has passed all forks but the last one, of which it knows nothing.
-            let passed = schedule.passed(forks.head()).saturating_sub(1);
-            status.fork_id = schedule.fork_id(passed);
+            status.fork_id = schedule.fork_id(passed(local).saturating_sub(1));
             status.fork_id.next = 0;
         }
         _ => {}

@@ -8,12 +8,13 @@ mod faults;
 
 use std::fmt::{Debug, Display};
 
-use peerage_core::{Network, Policy, Stage};
+use peerage_core::{Direction, Network, Policy, Stage};
 use peerage_ethereum::key::{Ephemeral, InvalidKey};
 use peerage_ethereum::rlpx::Fresh;
 use peerage_ethereum::table::{NETWORK, TableError};
 use peerage_ethereum::{
-    Codec, Greeting, HandshakeError, Local, Peer, PeerInfo, PublicKey, Remote, SecretKey, Table,
+    Codec, Greeting, HandshakeError, Local, Peer, PeerId, PeerInfo, PublicKey, Remote, SecretKey,
+    Table,
 };
 
 pub use facts::EthereumFacts;
@@ -124,13 +125,18 @@ fn fresh() -> Result<Fresh, InvalidKey> {
 
 /// The attempt in Ethereum's terms; the same one whenever it is made again.
 fn again<R>(attempt: &Attempt) -> Result<peerage_ethereum::Attempt, HandshakeError<R>> {
-    let key = attempt.to.as_ref().and_then(|to| to.key);
-    let peer = key.map(|key| peerage_ethereum::PeerId(key.0));
-    let peer = peer.map(|id| PublicKey::try_from(id).map_err(|_| HandshakeError::NoSuchKey { id }));
+    let peer = match attempt.addr.direction() {
+        Direction::Inbound => None,
+        Direction::Outbound => {
+            let key = attempt.to.as_ref().and_then(|to| to.key);
+            let id = PeerId(key.ok_or(HandshakeError::NoKey)?.0);
+            Some(PublicKey::try_from(id).map_err(|_| HandshakeError::NoSuchKey { id })?)
+        }
+    };
     let seed = attempt.seed.secret_bytes();
     Ok(peerage_ethereum::Attempt::seeded(
         attempt.addr,
-        peer.transpose()?,
+        peer,
         attempt.time,
         seed,
     ))

@@ -153,7 +153,8 @@ pub trait AnyNode: Send + Sync {
     fn faults(&self) -> &'static [Fault];
 
     /// Treats whoever is at the other end of `connection` as a peer with this fault does, until it
-    /// closes, or by `deadline`. A fault that is none of [`AnyNode::faults`] hangs up at once.
+    /// closes, or by `deadline`. A fault that is none of [`AnyNode::faults`] hangs up at once, and so
+    /// does one that is played inside a cipher, where peers have keys, to whom we dialled ourselves.
     fn misbehave(
         &self,
         fault: Fault,
