@@ -140,7 +140,10 @@ fn an_unknown_chain_or_scheme_says_what_there_is() {
     let scheme = PeerAddress::parse("ftp://x").unwrap_err();
     assert_misuse(&scheme);
     assert_eq!(detail(&scheme)[0], ("got", "ftp".to_owned()));
-    assert_eq!(detail(&scheme)[1], ("known", "zec://, dcr://".to_owned()));
+    assert_eq!(
+        detail(&scheme)[1],
+        ("known", "enode://, zec://, dcr://".to_owned())
+    );
 }
 
 fn awaited_errors(awaited: Awaited) -> [HandshakeError; 4] {

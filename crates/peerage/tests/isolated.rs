@@ -3,27 +3,23 @@
 use std::collections::BTreeMap;
 
 use peerage::core::Direction;
-use peerage::networks::{AnyNetwork, AnyNode, Options, Setup};
+use peerage::networks::{AnyNetwork, AnyNode, Setup, by_name};
 use peerage::{Dialogue, Kind, NodeKey, UnixTime};
 
-use crate::common::{LONG, networks, probe, serves_one};
+use crate::common::{LONG, every_option, family, networks, probe, serves_one};
 
 /// Something to tell about a node in every way there is.
-fn talkative(isolated: bool) -> Setup {
+fn talkative(network: &dyn AnyNetwork, isolated: bool) -> Setup {
     Setup {
         isolated,
         key: NodeKey::from_bytes([7; 32]),
-        options: Options {
-            services: Some(5),
-            height: Some(3_000_000),
-            ..Options::NONE
-        },
+        options: every_option(network),
         ..Setup::new("mainnet")
     }
 }
 
 fn talkative_node(network: &dyn AnyNetwork, isolated: bool) -> Box<dyn AnyNode> {
-    let mut node = network.node(&talkative(isolated)).unwrap();
+    let mut node = network.node(&talkative(network, isolated)).unwrap();
     node.set_agent("/talkative:9/".into());
     let addr: std::net::SocketAddr = "203.0.113.9:4444".parse().unwrap();
     node.set_listen_addr(Some(addr.into()));
@@ -62,8 +58,8 @@ fn lasting(node: &dyn AnyNode, frame: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn isolated_nodes_cannot_be_told_apart() {
-    for (network, chain) in networks() {
+async fn isolated_nodes_of_the_family_cannot_be_told_apart() {
+    for (network, chain) in family() {
         let one = talkative_node(network, true);
         let isolated = true;
         let plain = Setup {
@@ -85,8 +81,8 @@ async fn isolated_nodes_cannot_be_told_apart() {
 }
 
 #[tokio::test]
-async fn an_isolated_node_claims_nothing_and_an_open_one_what_it_was_told_to() {
-    for (network, _) in networks() {
+async fn an_isolated_node_of_the_family_claims_nothing_and_an_open_one_what_it_was_told_to() {
+    for (network, _) in family() {
         let isolated = talkative_node(network, true);
         let frame = first_frame(network, &*isolated).await;
         let found = fields(&*isolated, &frame);
@@ -107,15 +103,15 @@ async fn an_isolated_node_claims_nothing_and_an_open_one_what_it_was_told_to() {
         let frame = first_frame(network, &*open).await;
         let found = fields(&*open, &frame);
         let value = |path: &str| found[path].2.as_str();
-        assert_eq!(value("services"), "0x5");
-        assert_eq!(value("height"), "3000000");
+        assert_eq!(value("services"), "0x1");
+        assert_eq!(value("height"), "1234");
         assert_eq!(value("user_agent"), "/talkative:9/");
     }
 }
 
 #[tokio::test]
-async fn an_isolated_node_tells_nothing_to_who_dials_it_either() {
-    for (network, chain) in networks() {
+async fn an_isolated_node_of_the_family_tells_nothing_to_who_dials_it_either() {
+    for (network, chain) in family() {
         let (target, served) = serves_one(talkative_node(network, true).into());
         let ours = network.node(&Setup::new(chain)).unwrap();
         let facts = probe(&*ours, &target, LONG).await.verdict.unwrap();
@@ -135,4 +131,50 @@ async fn an_isolated_node_keeps_no_address_of_its_peers() {
         let facts = probe(&*ours, &target, LONG).await.verdict.unwrap();
         assert_eq!(facts.addr, "isolated");
     }
+}
+
+/// What a talkative node on Ethereum says in a probe, field by field, from the transcript.
+async fn said_on_ethereum(isolated: bool) -> BTreeMap<String, String> {
+    let ethereum = by_name("ethereum").unwrap();
+    let node = talkative_node(ethereum, isolated);
+    let mut setup = Setup::new("mainnet");
+    setup.options = every_option(ethereum);
+    let (target, _served) = serves_one(ethereum.node(&setup).unwrap().into());
+    let probe = probe(&*node, &target, LONG).await;
+    let facts = probe.verdict.unwrap();
+    let lines = node.explain_dialogue(&probe.dialogue.unwrap(), Some(&facts));
+    let ours = lines
+        .into_iter()
+        .filter(|line| line.direction == Direction::Outbound);
+    let fields = ours.flat_map(|line| {
+        let command = line.explained.command.unwrap();
+        let fields = line.explained.fields.into_iter();
+        fields.map(move |field| (format!("{command}.{}", field.path), field.value))
+    });
+    fields.collect()
+}
+
+#[tokio::test]
+async fn an_isolated_node_on_ethereum_has_a_fresh_key_and_stands_at_genesis() {
+    let [one, two] = [said_on_ethereum(true).await, said_on_ethereum(true).await];
+    let open = said_on_ethereum(false).await;
+    for said in [&one, &two] {
+        assert_eq!(said["Hello.client_id"], "");
+        assert_eq!(said["Hello.listen_port"], "0");
+        assert_eq!(said["Status.fork_hash"], "0xfc64ec04", "genesis");
+        assert_ne!(said["Hello.id"], open["Hello.id"]);
+    }
+    assert_ne!(one["Hello.id"], two["Hello.id"]);
+    let rest = |said: &BTreeMap<String, String>| {
+        let lasting = said.iter().filter(|(path, _)| *path != "Hello.id");
+        lasting
+            .map(|(path, value)| format!("{path} {value}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(rest(&one), rest(&two));
+
+    assert_eq!(open["Hello.client_id"], "/talkative:9/");
+    assert_eq!(open["Hello.listen_port"], "4444");
+    assert_eq!(open["Status.fork_hash"], "0x07c9462e", "bpo2");
+    assert_eq!(open["Hello.id"], said_on_ethereum(false).await["Hello.id"]);
 }

@@ -13,6 +13,7 @@ mod common;
 mod acceptance;
 mod blocking;
 mod errors;
+mod ethereum;
 mod isolated;
 mod key;
 mod names;

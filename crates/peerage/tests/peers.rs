@@ -1,46 +1,46 @@
 //! Healthy peers: two nodes in one process, typed and untyped.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use peerage::net::{Connection, LinkError};
-use peerage::networks::Setup;
+use peerage::networks::{Setup, by_name};
 use peerage::verack::policy::{AcceptAll, RequireServices};
 use peerage::verack::{Dialect, HandshakeError, RemoteVersion, Services};
 use peerage::{
-    ConnectedAddr, Decred, DialError, Direction, Endpoint, Failure, Greeter, Kind, Stage, Zcash,
-    decred, zcash,
+    Blame, ConnectedAddr, Decred, DialError, Direction, Endpoint, Failure, Greeter, Kind, Stage,
+    Zcash, decred, zcash,
 };
 use tokio::io::DuplexStream;
 
-use crate::common::{LONG, bind, dials, greets_one, later, networks, node};
+use crate::common::{LONG, bind, dials, every_option, family, greets_one, later, networks, node};
 
 #[tokio::test]
 async fn two_nodes_in_one_process_greet_each_other() {
     for (network, chain) in networks() {
-        let of = |agent: &str, height| {
+        let of = |agent: &str| {
             let mut setup = Setup::new(chain);
-            setup.options.services = Some(1);
-            setup.options.height = Some(height);
+            setup.options = every_option(network);
             let mut node = network.node(&setup).unwrap();
             node.set_agent(agent.into());
             Arc::from(node)
         };
-        let (one, two) = (of("/one:1/", 1), of("/two:2/", 2));
+        let (one, two) = (of("/one:1/"), of("/two:2/"));
         let (target, greeted) = greets_one(one);
         let mut ours = dials(&*two, &target).await.unwrap();
         let mut theirs = greeted.await.unwrap().unwrap();
 
         assert_eq!(ours.facts().agent, "/one:1/".into());
         assert_eq!(theirs.facts().agent, "/two:2/".into());
-        let heights = (ours.facts().height, theirs.facts().height);
-        assert_eq!(heights, (Some(1), Some(2)));
+        assert_eq!(ours.facts().height, theirs.facts().height);
         assert_eq!(ours.facts().speaks(), theirs.facts().speaks());
-        let version = ours.facts().version().unwrap();
-        assert_eq!(version.protocol_version, version.negotiated);
-        assert_eq!(ours.facts().speaks(), version.negotiated.to_string());
+        assert_eq!(ours.facts().brief(), theirs.facts().brief());
         assert_eq!(ours.facts().addr, target.target.to_string());
         assert_eq!(ours.facts().rtt, None, "nothing was measured yet");
+        if let Some(ethereum) = ours.facts().ethereum() {
+            assert_eq!(Some(ethereum.id), target.key, "whom we dialled");
+        }
 
         let serves = tokio::spawn(async move { theirs.serve_pings().await });
         let rtt = ours.ping(LONG).await.unwrap();
@@ -56,31 +56,98 @@ async fn two_nodes_in_one_process_greet_each_other() {
 }
 
 #[tokio::test]
+async fn peers_of_the_version_family_know_each_others_claims() {
+    for (network, chain) in family() {
+        let of = |height| {
+            let mut setup = Setup::new(chain);
+            setup.options.height = Some(height);
+            node(network, &setup)
+        };
+        let (target, greeted) = greets_one(of(1));
+        let ours = dials(&*of(2), &target).await.unwrap();
+        let theirs = greeted.await.unwrap().unwrap();
+        let heights = (ours.facts().height, theirs.facts().height);
+        assert_eq!(heights, (Some(1), Some(2)));
+        let version = ours.facts().version().unwrap();
+        assert_eq!(version.protocol_version, version.negotiated);
+        assert_eq!(ours.facts().speaks(), version.negotiated.to_string());
+        assert_eq!(ours.facts().ethereum(), None);
+    }
+}
+
+/// What either side of two chains of one network learns, the dialling one first. In the family who
+/// was dialled speaks second, and hangs up instead; on Ethereum it speaks first, and hears why the
+/// other leaves.
+const APART: [(&str, [Kind; 2]); 3] = [
+    ("zcash", [Kind::Closed, Kind::WrongNetwork]),
+    ("decred", [Kind::Closed, Kind::WrongNetwork]),
+    ("ethereum", [Kind::WrongNetwork, Kind::Refused]),
+];
+
+#[tokio::test]
 async fn nodes_of_two_chains_tell_each_other_apart() {
-    for (network, chain) in networks() {
+    assert_eq!(APART.len(), networks().len());
+    for (name, expected) in APART {
+        let (network, chain) = (by_name(name).unwrap(), "mainnet");
         let other = &network.chains(&peerage::Tables::builtin()).unwrap()[1].name;
         let (target, greeted) = greets_one(node(network, &Setup::new(other)));
         let ours = node(network, &Setup::new(chain));
         let dialled = dials(&*ours, &target).await.map(drop).unwrap_err();
         let accepted = greeted.await.unwrap().map(drop).unwrap_err();
-        assert_eq!(accepted.kind, Kind::WrongNetwork, "{accepted}");
-        // It learns nothing: who was dialled speaks second, and hangs up instead.
-        assert_eq!(dialled.kind, Kind::Closed, "{dialled}");
+        assert_eq!([dialled.kind, accepted.kind], expected, "{dialled}");
+    }
+}
+
+/// What either side learns: who dials, who is dialled, and what each of the two makes of it.
+const STRANGERS: [(&str, &str, [Kind; 2]); 6] = [
+    ("zcash", "decred", [Kind::Closed, Kind::WrongNetwork]),
+    ("decred", "zcash", [Kind::Closed, Kind::WrongNetwork]),
+    // RLPx is unlike the family, which only sees that it is not its own.
+    ("ethereum", "zcash", [Kind::Closed, Kind::NotThisProtocol]),
+    ("ethereum", "decred", [Kind::Closed, Kind::NotThisProtocol]),
+    ("zcash", "ethereum", [Kind::Closed, Kind::NotThisProtocol]),
+    ("decred", "ethereum", [Kind::Closed, Kind::NotThisProtocol]),
+];
+
+#[tokio::test]
+async fn nodes_of_two_networks_tell_each_other_apart() {
+    let keyed = node(by_name("ethereum").unwrap(), &Setup::new("mainnet"));
+    for (from, to, expected) in STRANGERS {
+        let [from, to] =
+            [from, to].map(|name| node(by_name(name).unwrap(), &Setup::new("mainnet")));
+        let (mut target, greeted) = greets_one(Arc::clone(&to));
+        // Whoever needs a key to dial has got a wrong address with one.
+        target.key = keyed
+            .found_at("192.0.2.1:1".parse::<SocketAddr>().unwrap().into())
+            .key;
+        let dialled = dials(&*from, &target).await.map(drop).unwrap_err();
+        let accepted = greeted.await.unwrap().map(drop).unwrap_err();
+        let what = format!("{} {}: {dialled}; {accepted}", from.network(), to.network());
+        assert_eq!([dialled.kind, accepted.kind], expected, "{what}");
     }
 }
 
 #[tokio::test]
-async fn nodes_of_two_networks_tell_each_other_apart() {
-    let [(zcash, chain), (decred, _)] = networks()[..] else {
-        panic!("there are two");
-    };
-    let (target, greeted) = greets_one(node(zcash, &Setup::new(chain)));
-    let ours = node(decred, &Setup::new(chain));
-    let dialled = dials(&*ours, &target).await.map(drop).unwrap_err();
+async fn the_family_names_the_network_of_a_stranger() {
+    let [zcash, decred] = ["zcash", "decred"].map(|name| by_name(name).unwrap());
+    let (target, greeted) = greets_one(node(zcash, &Setup::new("mainnet")));
+    let ours = node(decred, &Setup::new("mainnet"));
+    drop(dials(&*ours, &target).await);
     let accepted = greeted.await.unwrap().map(drop).unwrap_err();
-    assert_eq!(accepted.kind, Kind::WrongNetwork);
     assert!(accepted.message.contains("decred mainnet"), "{accepted}");
-    assert_eq!(dialled.kind, Kind::Closed);
+}
+
+#[tokio::test]
+async fn where_peers_have_keys_nobody_is_dialled_without_one() {
+    let ethereum = by_name("ethereum").unwrap();
+    let (mut target, greeted) = greets_one(node(ethereum, &Setup::new("hoodi")));
+    target.key = None;
+    let ours = node(ethereum, &Setup::new("hoodi"));
+    let reason = dials(&*ours, &target).await.map(drop).unwrap_err();
+    assert_eq!((reason.kind, reason.blame), (Kind::Usage, Blame::Caller));
+    assert!(reason.message.contains("key"), "{reason}");
+    let accepted = greeted.await.unwrap().map(drop).unwrap_err();
+    assert_eq!(accepted.kind, Kind::Closed, "it is told nothing");
 }
 
 /// Both ends of a pipe as direct connections.

@@ -8,12 +8,14 @@ use std::time::Duration;
 use fast_socks5::ReplyError;
 use fast_socks5::server::Socks5ServerProtocol;
 use fast_socks5::util::target_addr::TargetAddr;
+use peerage::devp2p::PeerInfo as EthereumInfo;
 use peerage::net::{Connector, Listener, ProxyAnswer, ProxyProblem, ReachError, Target};
-use peerage::networks::{Setup, by_name, socks5};
+use peerage::networks::{Described, Setup, by_name, socks5};
 use peerage::verack::policy::AcceptAll;
 use peerage::verack::{Height, PeerInfo, Services};
 use peerage::{
-    ConnectedAddr, Decred, Failure, Greeter, Kind, Outcome, ProbeOptions, Route, Socks5, Zcash,
+    ConnectedAddr, Decred, Ethereum, Failure, Greeter, Kind, NodeKey, Outcome, ProbeOptions, Route,
+    Socks5, Zcash,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -452,4 +454,64 @@ async fn decred_is_told_as_little() {
     );
     assert!(theirs.addr_recv.ip.is_unspecified() && theirs.addr_recv.port == 0);
     assert_eq!(theirs.time.0 % 300, 0);
+}
+
+#[tokio::test]
+async fn ethereum_is_told_another_key_and_no_head() {
+    let proxy = Proxy::start(Manner::Serves(BTreeMap::new())).await;
+    let theirs = Greeter::<Ethereum>::new("mainnet").unwrap();
+    let key = NodeKey::from_bytes([9; 32]).unwrap();
+    let mut node = Greeter::<Ethereum>::new("mainnet").unwrap().with_key(&key);
+    let local = node.local_mut();
+    local.client_id = "talkative/v9".into();
+    local.listen_port = 4711;
+    let head = peerage::devp2p::Head {
+        number: 24_500_000,
+        time: 1_770_000_000,
+    };
+    let told = peerage::devp2p::Told {
+        hash: [7; 32],
+        earliest: 24_000_000,
+        total_difficulty: 0.into(),
+    };
+    let told = Some(told);
+    local.tip.set(Some(peerage::devp2p::Best { head, told }));
+    let own = local.id();
+
+    // What the peer sees of a node that dials it.
+    let seen = async |node: &Greeter<Ethereum>| {
+        let listener = Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let endpoint = listener.local_endpoint().unwrap();
+        let to = Ethereum::found_at(theirs.local(), endpoint);
+        let later = || Instant::now() + LIMIT;
+        let (dialled, accepted) = tokio::join!(node.dial_to(&to, AcceptAll, later()), async {
+            let connection = listener.accept().await.unwrap();
+            theirs.greet(connection, AcceptAll, later()).await
+        });
+        dialled.unwrap();
+        accepted.unwrap().info().clone()
+    };
+    let direct = seen(&node).await;
+    let progress = |info: &EthereumInfo| info.chain.as_ref().unwrap().status.clone();
+    assert_eq!(direct.id, own);
+    assert_eq!(direct.hello.listen_port, 4711);
+    assert_eq!(progress(&direct).fork_id.hash.0, [0x07, 0xc9, 0x46, 0x2e]);
+
+    let mut proxied = node.through(Route::Socks5(proxy.connector()));
+    let [one, two] = [seen(&proxied).await, seen(&proxied).await];
+    assert_ne!(one.id, own, "the node is not known by its own key");
+    assert_eq!(one.id, two.id, "but by one of its domain");
+    assert_eq!(one.hello.id, one.id);
+    assert_eq!(one.hello.listen_port, 0);
+    assert_eq!(one.hello.client_id, "talkative/v9".into());
+    let genesis = [0xfc, 0x64, 0xec, 0x04];
+    assert_eq!(progress(&one).fork_id.hash.0, genesis, "EIP-2124's vector");
+    assert_ne!(progress(&one).progress, progress(&direct).progress);
+
+    // The operator may opt in to the head, and to nothing else.
+    proxied.local_mut().tell_through_proxies = true;
+    let open = seen(&proxied).await;
+    assert_eq!(progress(&open), progress(&direct));
+    assert_eq!((open.id, open.hello.listen_port), (one.id, 0));
+    assert_eq!(proxy.asked().len(), 3);
 }

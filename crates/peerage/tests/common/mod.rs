@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use peerage::faults::Fault;
 use peerage::net::Listener;
-use peerage::networks::{AnyNetwork, AnyNode, Greeted, NETWORKS, Setup};
+use peerage::networks::{
+    AnyNetwork, AnyNode, Capability, Greeted, Head, NETWORKS, NodeOption, Options, Setup,
+};
 use peerage::{Destination, Endpoint, Probe, ProbeOptions, Reason};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -26,8 +28,48 @@ pub(crate) fn networks() -> Vec<(&'static dyn AnyNetwork, &'static str)> {
         .collect()
 }
 
+/// The networks of the version/verack family among them.
+pub(crate) fn family() -> Vec<(&'static dyn AnyNetwork, &'static str)> {
+    let mut networks = networks();
+    networks.retain(|(network, _)| ["zcash", "decred"].contains(&network.network().0));
+    networks
+}
+
+/// A value for every option that the network has.
+pub(crate) fn every_option(network: &dyn AnyNetwork) -> Options {
+    let mut options = Options::NONE;
+    for option in network.options() {
+        match option {
+            NodeOption::Services => options.services = Some(1),
+            NodeOption::Height => options.height = Some(1234),
+            NodeOption::ProtocolVersion => {}
+            NodeOption::Head => options.head = Some(NEW_HEAD),
+            NodeOption::Capabilities => options.capabilities = vec![eth(69)],
+            _ => panic!("{option:?} has no value here"),
+        }
+    }
+    options
+}
+
+/// A block of Ethereum's main chain after all its forks until 2026.
+pub(crate) const NEW_HEAD: Head = Head {
+    number: 24_500_000,
+    time: Some(1_770_000_000),
+};
+
+pub(crate) fn eth(version: u32) -> Capability {
+    let name = "eth".into();
+    Capability { name, version }
+}
+
 pub(crate) fn node(network: &dyn AnyNetwork, setup: &Setup) -> Arc<dyn AnyNode> {
     network.node(setup).unwrap().into()
+}
+
+/// Two nodes of these settings, of whom one dials and the other is dialled: one node could tell
+/// that it dials itself.
+pub(crate) fn two_nodes(network: &dyn AnyNetwork, setup: &Setup) -> [Arc<dyn AnyNode>; 2] {
+    [node(network, setup), node(network, setup)]
 }
 
 pub(crate) fn bind() -> (Listener, Endpoint) {
