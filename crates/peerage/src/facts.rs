@@ -78,6 +78,20 @@ impl PeerFacts {
         }
     }
 
+    /// Where it stands on its chain, in a word: its height, or the last fork that it has passed
+    /// where that is what counts; nothing where it tells neither.
+    pub fn stands(&self) -> String {
+        let chain = match &self.about {
+            About::Version(_) => None,
+            About::Ethereum(facts) => facts.chain.as_ref(),
+        };
+        match (chain, self.height) {
+            (Some(chain), _) => chain.fork.to_string(),
+            (None, Some(height)) => height.to_string(),
+            (None, None) => String::new(),
+        }
+    }
+
     /// What it claims, for a row of a list: `version 170190  none  height 0`.
     pub fn brief(&self) -> String {
         match &self.about {

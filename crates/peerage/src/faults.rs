@@ -34,7 +34,7 @@ macro_rules! faults {
                 match self { $(Self::$fault => Kind::$kind),+ }
             }
 
-            /// What such a peer does, in at most 22 columns.
+            /// What such a peer does, in at most 20 columns.
             pub const fn in_words(self) -> &'static str {
                 match self { $(Self::$fault => $words),+ }
             }
@@ -44,7 +44,7 @@ macro_rules! faults {
 
 faults! {
     /// Accepts the connection and never says a word.
-    Silent = "silent", Timeout, "accepts, says nothing";
+    Silent = "silent", Timeout, "accepts, is silent";
     /// Speaks a protocol version that is too old.
     Obsolete = "obsolete", Obsolete, "software far too old";
     /// Speaks for another chain of the same network.

@@ -19,7 +19,7 @@ pub trait TableFile: Sized {
     fn parse(network: Network, text: &str) -> Result<Self, Self::Error>;
 }
 
-/// The source of chain tables: one file per network, `zcash.toml`, `decred.toml`.
+/// The source of chain tables: one file per network, `zcash.toml`, `ethereum.toml`.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
     folder: Option<PathBuf>,

@@ -177,7 +177,7 @@ async fn the_advice_for_each_is_its_own() {
     assert_eq!(names.len(), Fault::ALL.len());
     let words: BTreeSet<_> = Fault::ALL.iter().map(|fault| fault.in_words()).collect();
     assert_eq!(words.len(), Fault::ALL.len());
-    assert!(words.iter().all(|words| words.len() <= 22), "{words:?}");
+    assert!(words.iter().all(|words| words.len() <= 20), "{words:?}");
 }
 
 /// The faults that need no waiting.
@@ -329,6 +329,14 @@ fn assert_claims(facts: &PeerFacts) {
         // The head is chosen to judge by; nobody claims a block that it does not have.
         assert_eq!((facts.height, chain.earliest), (Some(0), Some(0)));
     }
+    assert_eq!(
+        facts.stands(),
+        if facts.version().is_some() {
+            "1234"
+        } else {
+            "bpo2"
+        }
+    );
     let names = facts.fields().into_iter().map(|(name, _)| name);
     let names: Vec<_> = names.collect();
     let unique: BTreeSet<_> = names.iter().collect();

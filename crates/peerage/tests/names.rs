@@ -175,8 +175,8 @@ fn an_option_that_a_network_does_not_have_is_refused_and_those_that_do_are_named
         (NodeOption::Services, "zcash, decred do"),
         (NodeOption::Height, "zcash, decred do"),
         (NodeOption::ProtocolVersion, "zcash, decred do"),
-        (NodeOption::Head, "ethereum do"),
-        (NodeOption::Capabilities, "ethereum do"),
+        (NodeOption::Head, "ethereum does"),
+        (NodeOption::Capabilities, "ethereum does"),
     ];
     for network in NETWORKS {
         let mut setup = Setup::new("mainnet");

@@ -146,6 +146,7 @@ impl Options {
             option,
             known_by: match &others[..] {
                 [] => "no network does".into(),
+                [one] => format!("{one} does").into(),
                 others => format!("{} do", others.join(", ")).into(),
             },
         })
