@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::args::{NetworkArg, NodeArgs, span};
 use crate::output::{
-    Exit, Failed, Out, Tone, complain, environment, millis, progress, reason_json, usage,
+    Exit, Failed, Out, Tone, complain, environment, millis, misused, progress, reason_json, usage,
 };
 use crate::probe::{extend, facts_json, why};
 
@@ -29,6 +29,7 @@ time ran out before.
 
 Examples:
   peerage listen zcash
+  peerage listen ethereum --chain hoodi --key node.key --capability eth/69
   peerage listen decred --chain simnet --bind 127.0.0.1:18555 --services 1 --for 10m"
 )]
 pub(crate) struct Args {
@@ -85,6 +86,13 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     let local = listener
         .local_endpoint()
         .map_err(|error| environment(error, "cannot tell where we listen"))?;
+    if args.node.isolated && node.found_at(local).key.is_some() {
+        let network = node.network();
+        return Err(misused(format!(
+            "an isolated node on {network} has a fresh key on every connection, and nobody can dial \
+             a key that nobody knows: leave --isolated out"
+        )));
+    }
     node.set_listen_addr(Some(local).filter(peerage::Endpoint::is_dialable));
     if args.json {
         let (network, chain) = (node.network().0, node.chain());

@@ -29,7 +29,8 @@ use crate::output::{Exit, Out, complain};
     max_term_width = 100
 )]
 struct Cli {
-    /// Replace the compiled-in chain tables by the files of this folder (zcash.toml, decred.toml).
+    /// Replace the compiled-in chain tables by the files of this folder (zcash.toml, decred.toml,
+    /// ethereum.toml).
     #[arg(long, global = true, value_name = "FOLDER", env = "PEERAGE_TABLES")]
     tables: Option<std::path::PathBuf>,
 
@@ -41,7 +42,7 @@ struct Cli {
 enum Command {
     /// A whole small world on this machine: healthy peers, broken ones, and a reason for each.
     Demo(demo::Args),
-    /// Diagnose peers stage by stage: resolve, reach, version, verack, ping.
+    /// Diagnose peers stage by stage, from the name to the first ping.
     Probe(probe::Args),
     /// Greet inbound peers, a line each.
     Listen(listen::Args),

@@ -29,10 +29,12 @@ Examples:
   peerage probe zec://mainnet.seeder.zfnd.org
   peerage probe --chain simnet dcr://127.0.0.1:18555 --transcript
   peerage probe -n zcash --json 192.0.2.1:8233 192.0.2.2
+  peerage probe --chain hoodi --head 1500000:1762000000 enode://KEY@192.0.2.1:30303
   peerage probe --proxy socks5h://127.0.0.1:9050 zec://mainnet.seeder.zfnd.org"
 )]
 pub(crate) struct Args {
-    /// Peers as zec://host:port, dcr://host:port, or host:port with -n; the port may be left out.
+    /// Peers as zec://host:port, dcr://host:port, enode://KEY@host:port, or the same without the
+    /// scheme with -n; the port may be left out. KEY is the peer's public key, 128 hexadecimal digits.
     #[arg(required = true, value_name = "PEER")]
     peers: Vec<String>,
 

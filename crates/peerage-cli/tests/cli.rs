@@ -1,6 +1,9 @@
 //! The commands as a person or a script meets them: text, JSON, exit codes.
 #![cfg(test)]
 
+#[path = "cli/ethereum.rs"]
+mod ethereum;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -39,6 +42,8 @@ struct Listener {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
     addr: String,
+    /// Its address as others write it, key and all.
+    address: String,
 }
 
 impl Listener {
@@ -51,7 +56,13 @@ impl Listener {
         let first = next(&mut lines);
         assert_eq!(first["type"], "listening");
         let addr = first["addr"].as_str().unwrap().to_owned();
-        Self { child, lines, addr }
+        let address = first["address"].as_str().unwrap().to_owned();
+        Self {
+            child,
+            lines,
+            addr,
+            address,
+        }
     }
 
     fn next(&mut self) -> Value {
@@ -96,7 +107,7 @@ impl Drop for TempDir {
 const VERSION: &str = "24e9276476657273696f6e00000000005b0000002ac539b6ce980200010000000000000000c8755d00000000010000000000000000000000000000000000ffffcb0071062029010000000000000000000000000000000000ffffcb00710620293892278908498290055a65627261603d080001";
 
 #[test]
-fn probe_and_listen_meet_on_both_networks() {
+fn probe_and_listen_meet_in_the_version_family() {
     for (network, scheme, chain) in [("zcash", "zec", "testnet"), ("decred", "dcr", "simnet")] {
         let mut listener = Listener::start(&[
             network,
@@ -353,10 +364,13 @@ fn mistakes_in_usage_exit_with_2_and_say_what_to_do() {
     for (args, hint) in [
         (
             &["probe", "127.0.0.1:1"][..],
-            "zec://127.0.0.1:1 or dcr://127.0.0.1:1",
+            "enode://KEY@127.0.0.1:1 or zec://127.0.0.1:1 or dcr://127.0.0.1:1",
         ),
-        (&["probe", "btc://h:1"], "zec://, dcr://"),
-        (&["probe", "-n", "bitcoin", "h:1"], "zcash, decred"),
+        (&["probe", "btc://h:1"], "enode://, zec://, dcr://"),
+        (
+            &["probe", "-n", "bitcoin", "h:1"],
+            "ethereum, zcash, decred",
+        ),
         (&["probe", "-n", "zcash", "h:x"], "1 to 65535"),
         (
             &["probe", "--chain", "simnet", "zec://h:1"],

@@ -45,7 +45,14 @@ fn every_citizen_gets_the_verdict_it_deserves() {
     let distinct: BTreeSet<_> = citizens.iter().collect();
     assert_eq!(distinct.len(), citizens.len(), "names are unique");
 
-    for network in ["zcash", "decred"] {
+    for (network, more) in [
+        ("zcash", &[][..]),
+        ("decred", &[]),
+        (
+            "ethereum",
+            &["peer_full", "wrong_fork", "wrong_genesis", "wrong_identity"],
+        ),
+    ] {
         let here = lines_of(&lines, "verdict").filter(|line| line["network"] == network);
         let (broken, healthy): (Vec<_>, Vec<_>) = here.partition(|line| line["reason"].is_object());
         assert_eq!(healthy.len(), 3);
@@ -57,7 +64,7 @@ fn every_citizen_gets_the_verdict_it_deserves() {
             .iter()
             .map(|line| line["reason"]["kind"].as_str().unwrap())
             .collect();
-        let expected = [
+        let everywhere = [
             "closed",
             "connection_refused",
             "flood",
@@ -67,19 +74,39 @@ fn every_citizen_gets_the_verdict_it_deserves() {
             "timeout",
             "wrong_network",
         ];
-        assert!(kinds.iter().eq(expected.iter()), "{kinds:?}");
+        let expected: BTreeSet<_> = everywhere.into_iter().chain(more.iter().copied()).collect();
+        assert_eq!(kinds, expected, "{network}");
+        assert_eq!(broken.len(), expected.len(), "one citizen for each");
     }
+    let ethereum = lines_of(&lines, "verdict").filter(|line| line["network"] == "ethereum");
+    let (healthy, broken): (Vec<_>, Vec<_>) = ethereum.partition(|line| line["got"] == "greeted");
+    let found: Vec<_> = healthy
+        .into_iter()
+        .map(|line| {
+            let address = line["address"].as_str().unwrap();
+            let id = line["id"].as_str().unwrap();
+            assert!(address.starts_with(&format!("enode://{id}@127.0.0.1:")));
+            (
+                line["negotiated"].as_u64().unwrap(),
+                line["fork"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(found, [(70, "bpo2"), (69, "bpo2"), (68, "bpo1")]);
+    let refused = broken.iter().find(|line| line["name"] == "void");
+    assert_eq!(refused.unwrap()["stage"], "tcp", "the network's own word");
+
     for line in lines_of(&lines, "verdict") {
         assert_eq!(line["ok"], true, "{line}");
         assert_eq!(line["got"], line["expected"], "{line}");
     }
 
-    assert_eq!(lines_of(&lines, "kept").count(), 6);
+    assert_eq!(lines_of(&lines, "kept").count(), 9);
     assert!(lines_of(&lines, "kept").all(|line| line["lost"].is_null() && line["pings"] != 0));
     let broken = lines_of(&lines, "broken").next().unwrap();
     assert_eq!(broken["reason"]["kind"], "closed");
     assert_eq!(broken["redial"]["reason"]["kind"], "connection_refused");
-    assert_eq!(broken["others_connected"], 5);
+    assert_eq!(broken["others_connected"], 8);
 
     let summary = lines.last().unwrap();
     assert_eq!(summary["type"], "summary");
@@ -88,7 +115,9 @@ fn every_citizen_gets_the_verdict_it_deserves() {
     assert_eq!(summary["broken_explained"], summary["broken"]);
 
     let next = summary["next"].as_array().unwrap();
-    assert_eq!(next.len(), 3);
+    assert_eq!(next.len(), 4);
+    let probes_enode = |command: &Value| command.as_str().unwrap().contains(" probe enode://");
+    assert!(next.iter().any(probes_enode), "{next:?}");
     let decode = next.iter().find_map(|command| {
         let (_, args) = command.as_str()?.split_once(" decode ")?;
         Some(args.split(' '))
@@ -105,15 +134,18 @@ fn the_story_is_told_in_plain_lines_that_fit() {
     assert!(!stdout.contains('\x1b'), "no control sequence in a pipe");
     assert!(!stdout.contains('✗'), "{stdout}");
     for part in [
-        "6 of 6 healthy peers greeted",
-        "16 of 16 broken ones explained",
+        "9 of 9 healthy peers greeted",
+        "28 of 28 broken ones explained",
         "Try next:",
+        " probe enode://",
         "connection_refused",
         "not_this_protocol",
+        "wrong_identity",
+        "Willow/v3.1.2 bpo1",
     ] {
         assert!(stdout.contains(part), "{part} is missing:\n{stdout}");
     }
     let story = stdout.split("Try next:").next().unwrap();
     let longest = story.lines().map(|line| line.chars().count()).max();
-    assert!(longest.unwrap() <= 100, "{stdout}");
+    assert!(longest.unwrap() <= 80, "{stdout}");
 }

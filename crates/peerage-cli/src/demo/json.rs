@@ -29,6 +29,7 @@ fn about(citizen: &Citizen) -> Value {
         "network": citizen.network,
         "chain": citizen.chain,
         "addr": citizen.found_at.target.to_string(),
+        "address": citizen.address(),
     })
 }
 
@@ -65,7 +66,7 @@ impl Voice for Lines<'_> {
             "expected": expected(citizen),
             "got": finding.kind(),
             "ok": finding.right,
-            "stage": finding.stage(),
+            "stage": finding.stage,
             "took_ms": millis_json(finding.took),
             "reason": error(finding),
             "dialler_saw": finding.dialler_saw.as_ref().map(reason_json),

@@ -221,7 +221,7 @@ async fn keep_until(
     Ok(())
 }
 
-/// Three commands to try next. They begin with what this program was called as, so that they can be
+/// Commands to try next. They begin with what this program was called as, so that they can be
 /// copied.
 fn next_commands(citizens: &[Citizen], findings: &[Finding]) -> Vec<String> {
     let called = std::env::args().next().filter(|name| !name.is_empty());
@@ -230,10 +230,13 @@ fn next_commands(citizens: &[Citizen], findings: &[Finding]) -> Vec<String> {
             .all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
     };
     let me = called.filter(plain).unwrap_or_else(|| "peerage".into());
-    let mut next = vec![
-        format!("{me} probe --transcript zec://mainnet.seeder.zfnd.org"),
-        format!("{me} listen zcash --chain regtest --bind 127.0.0.1:18344"),
-    ];
+    let mut next = vec![format!(
+        "{me} probe --transcript zec://mainnet.seeder.zfnd.org"
+    )];
+    next.extend(boot_node().map(|enode| format!("{me} probe {enode}")));
+    next.push(format!(
+        "{me} listen zcash --chain regtest --bind 127.0.0.1:18344"
+    ));
     let said = citizens
         .iter()
         .zip(findings)
@@ -248,7 +251,14 @@ fn next_commands(citizens: &[Citizen], findings: &[Finding]) -> Vec<String> {
     next
 }
 
-/// The first message that a greeted citizen said, if it is all there.
+/// A node on Ethereum that everybody begins with.
+fn boot_node() -> Option<String> {
+    let table = peerage::devp2p::Table::builtin();
+    let chain = table.chain("mainnet")?;
+    chain.boot_nodes.first().map(ToString::to_string)
+}
+
+/// The first message that a greeted citizen said, if it is all there and can be read by itself.
 fn first_frame(citizen: &Citizen, finding: &Finding) -> Option<Vec<u8>> {
     let facts = finding.verdict.as_ref().ok()?;
     let dialogue = finding.dialogue.as_ref()?;
@@ -257,6 +267,7 @@ fn first_frame(citizen: &Citizen, finding: &Finding) -> Option<Vec<u8>> {
         .into_iter()
         .filter(|line| line.direction == Direction::Inbound);
     let first = heard.next()?;
-    let frame = first.explained.plain.unwrap_or(first.bytes);
-    first.explained.error.is_none().then_some(frame)
+    let alone = citizen.prober.node.explain(None, &first.bytes);
+    let told = first.explained.error.is_none() && alone == first.explained;
+    told.then_some(first.bytes)
 }

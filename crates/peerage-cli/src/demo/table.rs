@@ -4,7 +4,6 @@ use std::io;
 use std::time::Duration;
 
 use peerage::Reason;
-use peerage::networks::PeerFacts;
 
 use super::text::{short, sparks, wrapped};
 use super::visit::{Finding, Kept, Story};
@@ -13,7 +12,7 @@ use super::{Summary, Voice};
 use crate::output::{Out, Tone};
 
 /// No line that is ours to break is longer, in columns.
-const WIDTH: usize = 100;
+const WIDTH: usize = 80;
 
 /// Writes tables.
 pub(super) struct Table<'a> {
@@ -22,7 +21,7 @@ pub(super) struct Table<'a> {
     settled: String,
     /// How many lines below them are drawn anew.
     live: usize,
-    /// Which header was written last.
+    /// Which section's header was written last.
     section: Option<&'static str>,
     /// What has to be said below the table.
     notes: Vec<String>,
@@ -52,10 +51,12 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn header(&mut self, header: &'static str) {
-        if self.section.replace(header) != Some(header) {
+    fn header(&mut self, section: &'static str, is: &str, verdict: &str) {
+        if self.section.replace(section) != Some(section) {
             self.say("");
-            let header = self.out.tone(Tone::Strong, header);
+            let verdict = format!("{verdict:<18}");
+            let titles = [section, "NETWORK", "PORT", is, "REACHED", &verdict, "TIME"];
+            let header = self.out.tone(Tone::Strong, row(" ", titles));
             self.say(header);
         }
     }
@@ -131,12 +132,12 @@ impl<'a> Table<'a> {
                 None => Default::default(),
             };
             format!(
-                "{mark} {:<7}  {:<7}  {:<17}  {:>7}  {:>6}  {:>5}  {least:>8}  {most:>8}  {tail}",
+                "{mark} {:<7} {:<8} {:<15} {:>7} {:>6} {:>5} {least:>7} {most:>7} {tail}",
                 citizen.name,
                 citizen.network,
                 peer.facts.agent.to_string(),
                 peer.facts.speaks(),
-                height(&peer.facts),
+                peer.facts.stands(),
                 peer.pings,
             )
         };
@@ -146,20 +147,17 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The height of a peer, nothing where it claims none.
-fn height(facts: &PeerFacts) -> String {
-    facts
-        .height
-        .map_or_else(String::new, |height| height.to_string())
+/// A line of the table: name, network, port, what it is, stage, verdict and time. The verdict is
+/// padded already, for it has a tone.
+fn row(mark: &str, [name, network, port, is, stage, verdict, took]: [&str; 7]) -> String {
+    format!("{mark} {name:<7} {network:<8} {port:>5} {is:<20} {stage:<7} {verdict} {took:>7}")
 }
 
 /// Where the words of a reason begin, in columns.
 const INDENT: usize = 11;
 
-const HEALTHY: &str = "  HEALTHY  NETWORK  ADDRESS          AGENT, HEIGHT           REACHED  VERDICT        RTT      TIME";
-const BROKEN: &str = "  BROKEN   NETWORK  ADDRESS          WHAT IT IS              REACHED  VERDICT                 TIME";
 const KEPT: &str =
-    "  KEPT     NETWORK  AGENT              VERSION  HEIGHT  PINGS   RTT MIN   RTT MAX  LATEST";
+    "  KEPT    NETWORK  AGENT           VERSION  STANDS PINGS RTT MIN RTT MAX LATEST";
 
 impl Voice for Table<'_> {
     fn opens(&mut self, citizens: &[Citizen]) -> io::Result<()> {
@@ -174,25 +172,27 @@ impl Voice for Table<'_> {
                 chains.push(chain);
             }
         }
+        let last = chains.pop().unwrap_or_default();
         self.tell(&format!(
-            "A small world on this machine: {healthy} healthy nodes and {} broken ones on {}. \
-             One node of each network dials them all at once.",
+            "A small world on this machine, at 127.0.0.1: {healthy} healthy nodes and {} broken \
+             ones on {} and {last}. One node of each network dials them all at once.",
             citizens.len() - healthy,
-            chains.join(" and "),
+            chains.join(", "),
         ));
         self.draw(&[])
     }
 
     fn found(&mut self, citizen: &Citizen, finding: &Finding) -> io::Result<()> {
-        self.header(if citizen.nature.is_healthy() {
-            HEALTHY
+        if citizen.nature.is_healthy() {
+            let verdict = format!("{:<8}{:>10}", "VERDICT", "RTT");
+            self.header("HEALTHY", "AGENT, HEIGHT/FORK", &verdict);
         } else {
-            BROKEN
-        });
+            self.header("BROKEN", "WHAT IT IS", "VERDICT");
+        }
         let (is, verdict) = match &finding.verdict {
             Ok(facts) => {
                 let rtt = facts.rtt.map(short).unwrap_or_default();
-                let is = format!("{} {}", facts.agent, height(facts));
+                let is = format!("{} {}", facts.agent, facts.stands());
                 (is, format!("{:<8}{rtt:>10}", finding.kind()))
             }
             Err(_) => {
@@ -212,15 +212,20 @@ impl Voice for Table<'_> {
         } else {
             Tone::Bad
         };
-        let line = format!(
-            "{} {:<7}  {:<7}  {:<15}  {is:<22}  {:<7}  {}  {:>8}",
-            self.mark(finding.right),
-            citizen.name,
-            citizen.network,
-            citizen.found_at.target.to_string(),
-            finding.stage(),
-            self.out.tone(tone, format!("{verdict:<18}")),
-            short(finding.took),
+        let port = citizen.found_at.target.port.to_string();
+        let verdict = self.out.tone(tone, format!("{verdict:<18}"));
+        let took = short(finding.took);
+        let line = row(
+            &self.mark(finding.right),
+            [
+                citizen.name,
+                citizen.network,
+                &port,
+                &is,
+                finding.stage,
+                &verdict,
+                &took,
+            ],
         );
         self.say(line);
         if !finding.right {

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The most round trips in one little picture.
-const SPARKS: usize = 14;
+const SPARKS: usize = 8;
 
-/// A span of time, in at most eight columns up to ten thousand seconds.
+/// A span of time, in at most seven columns up to a thousand seconds.
 pub(super) fn short(span: Duration) -> String {
     let seconds = span.as_secs_f64();
     match seconds {
-        ..0.099 => format!("{:.2} ms", seconds * 1e3),
+        ..0.009_99 => format!("{:.2} ms", seconds * 1e3),
+        ..0.099_9 => format!("{:.1} ms", seconds * 1e3),
         ..1.0 => format!("{:.0} ms", seconds * 1e3),
         _ => format!("{seconds:.1} s"),
     }
@@ -54,10 +55,12 @@ mod tests {
         for (micros, shown) in [
             (0, "0.00 ms"),
             (1_234, "1.23 ms"),
-            (98_990, "98.99 ms"),
+            (9_980, "9.98 ms"),
+            (9_999, "10.0 ms"),
+            (98_990, "99.0 ms"),
             (100_000, "100 ms"),
             (2_500_000, "2.5 s"),
-            (9_999_900_000, "9999.9 s"),
+            (999_900_000, "999.9 s"),
         ] {
             assert_eq!(short(Duration::from_micros(micros)), shown);
         }

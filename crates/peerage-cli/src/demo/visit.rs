@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use peerage::networks::PeerFacts;
-use peerage::{Dialogue, Kind, ProbeOptions, Reason, Stage};
+use peerage::{Dialogue, Kind, Outcome, ProbeOptions, Reason, Stage, StageReport};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -31,6 +31,8 @@ pub(super) struct Finding {
     pub(super) dialler_saw: Option<Reason>,
     /// Whether it is the verdict that the citizen deserves.
     pub(super) right: bool,
+    /// The last stage that was reached, by the network's own name.
+    pub(super) stage: &'static str,
     pub(super) took: Duration,
     /// What was said.
     pub(super) dialogue: Option<Dialogue>,
@@ -40,13 +42,6 @@ pub(super) struct Finding {
 pub(super) const GREETED: &str = "greeted";
 
 impl Finding {
-    /// The last stage that was reached.
-    pub(super) fn stage(&self) -> &'static str {
-        self.verdict
-            .as_ref()
-            .map_or_else(|reason| reason.stage.name(), |_| "ping")
-    }
-
     /// The verdict in a word.
     pub(super) fn kind(&self) -> &'static str {
         self.verdict
@@ -70,16 +65,24 @@ impl Citizen {
             let probe = prober.node.probe(&to, &options).await;
             let mut verdict = probe.verdict;
             let mut dialler_saw = None;
+            let reached = |stage: &&StageReport| stage.outcome != Outcome::NotReached;
+            let mut stage = probe
+                .stages
+                .iter()
+                .rfind(reached)
+                .map_or("", |last| last.stage);
             if let (Nature::Ourselves, Err(reason)) = (nature, &mut verdict)
                 && reason.kind != Kind::SelfConnection
                 && let Some(known) = prober.recognised_itself(JOIN_LIMIT).await
             {
+                stage = known.stage.name();
                 dialler_saw = Some(std::mem::replace(reason, known));
             }
             Finding {
                 right: nature.is_right(&verdict),
                 verdict,
                 dialler_saw,
+                stage,
                 took: probe.took,
                 dialogue: probe.dialogue,
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use peerage::faults::Fault;
 use peerage::net::Connection;
-use peerage::networks::{AnyNode, Options, PeerFacts, Setup, by_name};
+use peerage::networks::{AnyNode, Capability, Head, Options, PeerFacts, Setup, by_name};
 use peerage::{Destination, Endpoint, Kind, Reason};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -30,32 +30,58 @@ struct Realm {
 pub(super) struct Healthy {
     name: &'static str,
     agent: &'static str,
-    options: Options,
+    claims: Claims,
 }
 
-static REALMS: [Realm; 2] = [
+/// What a healthy node says of itself besides its software.
+#[derive(Debug)]
+enum Claims {
+    /// In the version/verack family.
+    Version {
+        protocol_version: u32,
+        services: u64,
+        height: u32,
+    },
+    /// On Ethereum: the version of eth, and the last fork it has passed, by the time of its head.
+    Ethereum {
+        eth: u32,
+        head_time: u64,
+        fork: &'static str,
+    },
+}
+
+static REALMS: [Realm; 3] = [
     Realm {
         network: "zcash",
         chain: "regtest",
         healthy: [
-            healthy("alder", "/Alder:4.2.0/", 170_190, 0b001, 1207),
-            healthy("birch", "/Birch:0.9.1/", 170_160, 0b101, 1207),
-            healthy("cedar", "/Cedar:2.0.0-rc1/", 170_150, 0b000, 988),
+            version("alder", "/Alder:4.2.0/", 170_190, 0b001, 1207),
+            version("birch", "/Birch:0.9.1/", 170_160, 0b101, 1207),
+            version("cedar", "/Cedar:2.0-rc1/", 170_150, 0b000, 988),
         ],
     },
     Realm {
         network: "decred",
         chain: "simnet",
         healthy: [
-            healthy("hazel", "/hazel:1.8.3/", 11, 0b001, 431),
-            healthy("maple", "/maple:2.0.5/", 12, 0b101, 431),
-            healthy("rowan", "/rowan:2.1.6/", 12, 0b101, 430),
+            version("hazel", "/hazel:1.8.3/", 11, 0b001, 431),
+            version("maple", "/maple:2.0.5/", 12, 0b101, 431),
+            version("rowan", "/rowan:2.1.6/", 12, 0b101, 430),
+        ],
+    },
+    Realm {
+        network: "ethereum",
+        chain: "hoodi",
+        healthy: [
+            ethereum("aspen", "Aspen/v1.16.4", 70, 1_770_000_000, "bpo2"),
+            ethereum("linden", "Linden/v25.11.0", 69, 1_770_000_000, "bpo2"),
+            // It has not synchronised up to the last fork yet.
+            ethereum("willow", "Willow/v3.1.2", 68, 1_762_500_000, "bpo1"),
         ],
     },
 ];
 
-/// A node of the version/verack family.
-const fn healthy(
+const fn version(
     name: &'static str,
     agent: &'static str,
     protocol_version: u32,
@@ -65,21 +91,87 @@ const fn healthy(
     Healthy {
         name,
         agent,
-        options: Options {
-            protocol_version: Some(protocol_version),
-            services: Some(services),
-            height: Some(height),
-            head: None,
-            capabilities: Vec::new(),
+        claims: Claims::Version {
+            protocol_version,
+            services,
+            height,
         },
+    }
+}
+
+const fn ethereum(
+    name: &'static str,
+    agent: &'static str,
+    eth: u32,
+    head_time: u64,
+    fork: &'static str,
+) -> Healthy {
+    Healthy {
+        name,
+        agent,
+        claims: Claims::Ethereum {
+            eth,
+            head_time,
+            fork,
+        },
+    }
+}
+
+impl Claims {
+    fn options(&self) -> Options {
+        match *self {
+            Self::Version {
+                protocol_version,
+                services,
+                height,
+            } => Options {
+                protocol_version: Some(protocol_version),
+                services: Some(services),
+                height: Some(height),
+                ..Options::NONE
+            },
+            Self::Ethereum { eth, head_time, .. } => Options {
+                head: Some(Head {
+                    number: 1_700_000,
+                    time: Some(head_time),
+                }),
+                capabilities: vec![Capability {
+                    name: "eth".into(),
+                    version: eth,
+                }],
+                ..Options::NONE
+            },
+        }
+    }
+
+    /// Whether a peer's own words say so.
+    fn are_those_of(&self, facts: &PeerFacts) -> bool {
+        match *self {
+            Self::Version {
+                protocol_version,
+                services,
+                height,
+            } => facts.version().is_some_and(|said| {
+                (said.protocol_version, said.services) == (protocol_version, services)
+                    && facts.height == Some(height.into())
+            }),
+            Self::Ethereum { eth, fork, .. } => {
+                let said = facts.ethereum().and_then(|facts| facts.chain.as_ref());
+                said.is_some_and(|said| (said.eth_version, &*said.fork) == (eth, fork))
+            }
+        }
     }
 }
 
 /// The broken ones, of whom every network has one each if its peers can be broken so. The silent
 /// one comes last: whoever prints in this order waits for nobody else.
-const BROKEN: [(&str, Nature); 8] = [
+const BROKEN: [(&str, Nature); 12] = [
     ("relic", Nature::Faulty(Fault::Obsolete)),
     ("stray", Nature::Faulty(Fault::WrongNetwork)),
+    ("alien", Nature::Faulty(Fault::WrongGenesis)),
+    ("heretic", Nature::Faulty(Fault::WrongFork)),
+    ("mimic", Nature::Faulty(Fault::WrongIdentity)),
+    ("packed", Nature::Faulty(Fault::Full)),
     ("torrent", Nature::Faulty(Fault::Flooding)),
     ("babel", Nature::Faulty(Fault::Garbage)),
     ("ghost", Nature::Faulty(Fault::Closing)),
@@ -130,7 +222,7 @@ impl Nature {
         match self {
             Self::Healthy(_) => "a healthy node",
             Self::Faulty(fault) => fault.in_words(),
-            Self::ClosedPort => "nothing listens there",
+            Self::ClosedPort => "nobody listens there",
             Self::Ourselves => "our own address",
         }
     }
@@ -281,6 +373,12 @@ impl Citizen {
         })
     }
 
+    /// How its address is written on its network.
+    pub(super) fn address(&self) -> String {
+        let target = || self.found_at.target.to_string();
+        by_name(self.network).map_or_else(target, |network| network.shown(&self.found_at))
+    }
+
     /// The citizen leaves the world: its port is closed and its connections are cut.
     pub(super) async fn leave(&mut self) {
         self.home.close().await;
@@ -290,7 +388,7 @@ impl Citizen {
 impl Healthy {
     fn node(&self, realm: &Realm, endpoint: Endpoint) -> Result<Arc<dyn AnyNode>, Failed> {
         let mut node = realm.node(Setup {
-            options: self.options.clone(),
+            options: self.claims.options(),
             ..Setup::new(realm.chain)
         })?;
         node.set_agent(self.agent.into());
@@ -300,13 +398,7 @@ impl Healthy {
 
     /// Whether a peer's own words are what this node says of itself.
     pub(super) fn is(&self, facts: &PeerFacts) -> bool {
-        let options = &self.options;
-        facts.agent == self.agent.into()
-            && facts.height == options.height.map(u64::from)
-            && facts.version().is_none_or(|said| {
-                Some(said.protocol_version) == options.protocol_version
-                    && Some(said.services) == options.services
-            })
+        facts.agent == self.agent.into() && self.claims.are_those_of(facts)
     }
 }
 
