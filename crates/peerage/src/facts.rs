@@ -34,7 +34,7 @@ pub enum About {
     /// The version/verack family.
     Version(VersionFacts),
     /// Ethereum.
-    Ethereum(EthereumFacts),
+    Ethereum(Box<EthereumFacts>),
 }
 
 /// A fact by itself, for whoever shows them all under their names.

@@ -36,7 +36,7 @@ use peerage_ethereum::frame::wire_len;
 use peerage_ethereum::rlpx::MAX_PACKET_SIZE;
 use peerage_ethereum::{
     Best, CapName, Capability, CapabilitySpec, Codec, EthVersion, Head, Local, Message,
-    OtherMessage, PeerId, Policy, Remote, SessionError, WireError, p2p,
+    OtherMessage, PeerId, Policy, Remote, SessionError, Told, WireError, p2p,
 };
 
 use super::pair::{End, Life, Standing, answering, chain, dialling, dialling_over, node, node_on};
@@ -286,9 +286,11 @@ impl Machine {
                         number,
                         time: 1_400_000_000 + number * 14,
                     },
-                    hash: [7; 32],
-                    earliest: 0,
-                    total_difficulty: 1.into(),
+                    told: Some(Told {
+                        hash: [7; 32],
+                        earliest: 0,
+                        total_difficulty: 1.into(),
+                    }),
                 });
                 self.locals[who].tip.set(best);
             }

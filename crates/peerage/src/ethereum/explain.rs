@@ -127,11 +127,12 @@ fn of_message(message: Dissection) -> Explained {
 /// Where an error shows, as far as it says so.
 fn place(error: &WireError) -> usize {
     use peerage_ethereum::eth::MessageError;
-    match error {
-        WireError::Malformed { error, .. }
-        | WireError::Eth(MessageError::Malformed { error, .. }) => error.offset,
-        _ => 0,
-    }
+    let (WireError::Malformed { error, .. }
+    | WireError::Eth(MessageError::Malformed { error, .. })) = error
+    else {
+        return 0;
+    };
+    error.offset
 }
 
 /// The most bytes of one field that are shown.

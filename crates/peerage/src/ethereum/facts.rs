@@ -70,13 +70,13 @@ pub(super) fn facts(info: &PeerInfo, early: usize) -> PeerFacts {
         dropped: 0,
         early,
         rtt: None,
-        about: About::Ethereum(EthereumFacts {
+        about: About::Ethereum(Box::new(EthereumFacts {
             id: PeerKey(info.id.0),
             p2p_version: info.hello.p2p_version,
             capabilities: info.hello.capabilities.clone(),
             shared: info.shared.clone(),
             chain: claims,
-        }),
+        })),
     }
 }
 

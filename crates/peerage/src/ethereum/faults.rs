@@ -161,10 +161,10 @@ fn say(fault: Fault, local: &Local, cipher: &mut FrameCipher, said: &mut BytesMu
         id,
     };
     frame(p2p::HELLO, &hello.encode(), false);
-    match fault {
-        Fault::Flooding => (0..1000).for_each(|_| frame(p2p::PING, p2p::EMPTY, true)),
-        Fault::WrongIdentity => {}
-        _ => frame(STATUS, &status(fault, local), true),
+    if fault == Fault::Flooding {
+        (0..1000).for_each(|_| frame(p2p::PING, p2p::EMPTY, true));
+    } else if fault != Fault::WrongIdentity {
+        frame(STATUS, &status(fault, local), true);
     }
 }
 
@@ -191,7 +191,13 @@ fn status(fault: Fault, local: &Local) -> Bytes {
             status.fork_id = schedule.fork_id(passed(local).saturating_sub(1));
             status.fork_id.next = 0;
         }
-        _ => {}
+        // These never get as far as a Status.
+        Fault::Silent
+        | Fault::Closing
+        | Fault::Garbage
+        | Fault::Full
+        | Fault::WrongIdentity
+        | Fault::Flooding => {}
     }
     status.encode()
 }
