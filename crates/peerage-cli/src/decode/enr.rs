@@ -107,9 +107,10 @@ impl Fit {
         match forks.judge_record_entry(entry) {
             Ok(standing) => Self::Fits(forks.schedule().name(standing.passed).to_owned()),
             Err(error) => {
-                let elsewhere = match &error {
-                    RecordEntryError::Fork(error) => table.find_fork(error.remote().hash),
-                    _ => None,
+                let elsewhere = if let RecordEntryError::Fork(error) = &error {
+                    table.find_fork(error.remote().hash)
+                } else {
+                    None
                 };
                 let cause = std::error::Error::source(&error);
                 Self::Excluded {
