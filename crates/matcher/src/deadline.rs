@@ -1,0 +1,149 @@
+//! When entries expire: lists of slots, one for each tick that any entry ends in.
+//!
+//! Entering and leaving cost O(1) once the tick has a list, and a search among the ticks in use
+//! otherwise: their number depends on how long entries wait, not on how many wait.
+
+use std::collections::BTreeMap;
+
+use crate::pool::{NONE, Pool, at, chain};
+
+/// A number of whole ticks since the matcher was made.
+pub(crate) type Tick = u64;
+
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    prev: u32,
+    next: u32,
+    /// [`NONE`] while the slot has no deadline.
+    list: u32,
+}
+
+const UNSET: Link = Link {
+    prev: NONE,
+    next: NONE,
+    list: NONE,
+};
+
+#[derive(Clone, Copy, Debug)]
+struct List {
+    tick: Tick,
+    head: u32,
+    tail: u32,
+}
+
+/// Slots by the tick in which they expire, first come first within one tick.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    by_tick: BTreeMap<Tick, u32>,
+    lists: Pool<List>,
+    /// By slot.
+    links: Vec<Link>,
+}
+
+impl Deadlines {
+    pub(crate) const fn new() -> Self {
+        Self {
+            by_tick: BTreeMap::new(),
+            lists: Pool::new(),
+            links: Vec::new(),
+        }
+    }
+
+    /// Gives a slot that has none a deadline.
+    pub(crate) fn set(&mut self, slot: u32, tick: Tick) {
+        if self.links.len() <= at(slot) {
+            self.links.resize(at(slot) + 1, UNSET);
+        }
+        debug_assert_eq!(self.links[at(slot)].list, NONE, "a second deadline");
+        let lists = &mut self.lists;
+        let list = *self.by_tick.entry(tick).or_insert_with(|| {
+            lists.add(List {
+                tick,
+                head: NONE,
+                tail: NONE,
+            })
+        });
+        let tail = std::mem::replace(&mut self.lists[list].tail, slot);
+        match tail {
+            NONE => self.lists[list].head = slot,
+            tail => self.links[at(tail)].next = slot,
+        }
+        self.links[at(slot)] = Link {
+            prev: tail,
+            next: NONE,
+            list,
+        };
+    }
+
+    /// Takes a slot's deadline away, if it has one.
+    pub(crate) fn clear(&mut self, slot: u32) {
+        let Some(link) = self.links.get_mut(at(slot)) else {
+            return;
+        };
+        let Link { prev, next, list } = std::mem::replace(link, UNSET);
+        if list == NONE {
+            return;
+        }
+        match prev {
+            NONE => self.lists[list].head = next,
+            prev => self.links[at(prev)].next = next,
+        }
+        match next {
+            NONE => self.lists[list].tail = prev,
+            next => self.links[at(next)].prev = prev,
+        }
+        if prev == NONE && next == NONE {
+            self.by_tick.remove(&self.lists[list].tick);
+            self.lists.release(list);
+        }
+    }
+
+    /// A slot that expires in this tick or an earlier one; its deadline is taken away.
+    pub(crate) fn pop_due(&mut self, now: Tick) -> Option<u32> {
+        let (&tick, &list) = self.by_tick.first_key_value()?;
+        if tick > now {
+            return None;
+        }
+        let slot = self.lists[list].head;
+        self.clear(slot);
+        Some(slot)
+    }
+
+    /// The first tick in which anything expires.
+    pub(crate) fn next(&self) -> Option<Tick> {
+        self.by_tick.keys().next().copied()
+    }
+
+    /// Each slot and its tick, in the order in which they expire.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Tick)> {
+        self.by_tick.iter().flat_map(|(&tick, &list)| {
+            let slots = chain(self.lists[list].head, |slot| self.links[at(slot)].next);
+            slots.map(move |slot| (slot, tick))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_leave_by_tick_and_then_by_arrival() {
+        let mut deadlines = Deadlines::new();
+        for (slot, tick) in [(4, 20), (0, 10), (9, 20), (2, 10), (3, 30)] {
+            deadlines.set(slot, tick);
+        }
+        deadlines.clear(2);
+        deadlines.clear(2);
+        deadlines.clear(77);
+        assert_eq!(deadlines.next(), Some(10));
+        let order: Vec<_> = deadlines.iter().collect();
+        assert_eq!(order, [(0, 10), (4, 20), (9, 20), (3, 30)]);
+        assert_eq!(deadlines.pop_due(9), None);
+        let due: Vec<_> = std::iter::from_fn(|| deadlines.pop_due(20)).collect();
+        assert_eq!(due, [0, 4, 9]);
+        deadlines.clear(3);
+        assert_eq!(deadlines.next(), None);
+        assert_eq!(deadlines.lists.len(), 0);
+    }
+}

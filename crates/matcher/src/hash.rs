@@ -1,0 +1,55 @@
+//! Keyed hashing. The key is drawn by the caller at construction, so that nobody outside can choose
+//! ids that collide.
+
+use std::hash::Hasher as _;
+
+use siphasher::sip::SipHasher13;
+
+/// The key of every table of one matcher.
+#[derive(Clone, Copy)]
+pub(crate) struct Keys {
+    sip: SipHasher13,
+    fold: [u64; 2],
+}
+
+impl Keys {
+    pub(crate) fn new(seed: [u8; 16]) -> Self {
+        let sip = SipHasher13::new_with_key(&seed);
+        let draw = |label: &[u8]| {
+            let mut hasher = sip;
+            hasher.write(label);
+            hasher.finish()
+        };
+        Self {
+            sip,
+            // An odd multiplier is never zero.
+            fold: [draw(b"fold 0"), draw(b"fold 1") | 1],
+        }
+    }
+
+    /// Of bytes that a stranger may have chosen.
+    pub(crate) fn bytes(&self, tag: u8, bytes: &[u8]) -> u64 {
+        let mut hasher = self.sip;
+        hasher.write(bytes);
+        hasher.write_u8(tag);
+        hasher.finish()
+    }
+
+    /// Of two numbers of our own making: one multiplication, folded.
+    pub(crate) fn numbers(&self, a: u64, b: u64) -> u64 {
+        let [k0, k1] = self.fold;
+        let (low, high) = widening_mul(a ^ k0, (b ^ k0.rotate_left(32)).wrapping_mul(k1));
+        low ^ high
+    }
+}
+
+/// The lower and the upper half of a product.
+fn widening_mul(a: u64, b: u64) -> (u64, u64) {
+    let product = (u128::from(a) * u128::from(b)).to_le_bytes();
+    let half = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&product[at..at + 8]);
+        u64::from_le_bytes(bytes)
+    };
+    (half(0), half(8))
+}

@@ -1,0 +1,417 @@
+//! One side's waiting entries, so arranged that the first one of another network is at hand.
+//!
+//! ```text
+//! room (compartment) ─► shelf (ShelfKey) ─► heap of groups by their first entry's order
+//!                                              └─► group (geography, rank) ─► list by order
+//! ```
+//!
+//! All entries of a shelf are alike to every rule but one, "not the same country and network", and
+//! all of a group are alike to that one too. So the best entry for someone is the best among the
+//! heads of a few shelves, where the head is the heap's first group that is not their own: at most
+//! one group of each rank is passed over.
+//!
+//! An entry has one posting for each room. Within a group entries arrive in ascending order, so the
+//! list needs no search. Everything here is derived from the entries; it changes in
+//! [`Index::insert`] and [`Index::remove`] only.
+
+use hashbrown::HashTable;
+
+use crate::geography::Packed;
+use crate::hash::Keys;
+use crate::heap::{self, Item};
+use crate::key::ShelfKey;
+use crate::order::{Order, RANKS};
+use crate::pool::{NONE, Pool, at, chain};
+use crate::runs::Runs;
+
+#[derive(Debug)]
+struct Posting {
+    order: Order,
+    entry: u32,
+    group: u32,
+    /// Neighbours in the group.
+    prev: u32,
+    next: u32,
+    /// The entry's posting in its next room.
+    sibling: u32,
+    room: u32,
+}
+
+/// Entries of one shelf that share geography and rank.
+#[derive(Debug)]
+pub(crate) struct Group {
+    geo: Packed,
+    shelf: u32,
+    head: u32,
+    tail: u32,
+    len: u32,
+    /// Where it is in the shelf's heap.
+    pub(crate) position: u32,
+    rank: u8,
+}
+
+#[derive(Debug)]
+struct Shelf {
+    key: ShelfKey,
+    room: u32,
+    /// The room's next shelf.
+    next: u32,
+    len: u32,
+    heap: Vec<Item>,
+    /// Only where the reference's order needs it.
+    runs: Option<Box<Runs>>,
+}
+
+/// What an entry is placed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Placement {
+    pub(crate) entry: u32,
+    pub(crate) order: Order,
+    pub(crate) geo: Packed,
+    pub(crate) key: ShelfKey,
+}
+
+/// An entry found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) order: Order,
+    pub(crate) entry: u32,
+}
+
+/// A shelf for those who look: what all on it share.
+#[derive(Clone, Copy)]
+pub(crate) struct ShelfRef<'a> {
+    index: &'a Index,
+    id: u32,
+}
+
+/// The waiting entries of one side.
+pub(crate) struct Index {
+    postings: Pool<Posting>,
+    groups: Pool<Group>,
+    shelves: Pool<Shelf>,
+    /// The first shelf, by room.
+    first: Vec<u32>,
+    /// Only ever asked for a group, so its order cannot matter.
+    by_group: HashTable<u32>,
+    by_class: [usize; 3],
+    keys: Keys,
+}
+
+impl Index {
+    pub(crate) const fn new(keys: Keys) -> Self {
+        Self {
+            postings: Pool::new(),
+            groups: Pool::new(),
+            shelves: Pool::new(),
+            first: Vec::new(),
+            by_group: HashTable::new(),
+            by_class: [0; 3],
+            keys,
+        }
+    }
+
+    /// How many entries are in it, by class.
+    pub(crate) const fn by_class(&self) -> [usize; 3] {
+        self.by_class
+    }
+
+    /// Places an entry in its rooms, at least one, each once. Its order must be above that of
+    /// every entry of the same rank. `with_runs` says in which rooms successors are asked for.
+    /// Returns its first posting, by which it is removed.
+    pub(crate) fn insert(
+        &mut self,
+        placement: &Placement,
+        rooms: impl Iterator<Item = u32>,
+        with_runs: impl Fn(u32) -> bool,
+    ) -> u32 {
+        self.by_class[placement.key.class as usize] += 1;
+        let mut first = NONE;
+        let mut last = NONE;
+        for room in rooms {
+            let shelf = self.shelf(room, placement.key, with_runs(room));
+            let posting = self.post(shelf, room, placement);
+            match last {
+                NONE => first = posting,
+                last => self.postings[last].sibling = posting,
+            }
+            last = posting;
+        }
+        first
+    }
+
+    /// Takes an entry out by its first posting, and tells the rooms it was in.
+    pub(crate) fn remove(&mut self, first: u32, mut left: impl FnMut(u32)) {
+        let shelf = self.groups[self.postings[first].group].shelf;
+        self.by_class[self.shelves[shelf].key.class as usize] -= 1;
+        let mut posting = first;
+        while posting != NONE {
+            left(self.postings[posting].room);
+            posting = self.unpost(posting);
+        }
+    }
+
+    /// The rooms of an entry, by its first posting.
+    pub(crate) fn rooms(&self, first: u32) -> impl Iterator<Item = u32> {
+        chain(first, |posting| self.postings[posting].sibling)
+            .map(|posting| self.postings[posting].room)
+    }
+
+    /// The shelves of a room.
+    pub(crate) fn shelves(&self, room: u32) -> impl Iterator<Item = ShelfRef<'_>> {
+        let first = self.first.get(at(room)).copied().unwrap_or(NONE);
+        chain(first, |shelf| self.shelves[shelf].next).map(|id| ShelfRef { index: self, id })
+    }
+
+    /// The room's shelf of this key, made if need be.
+    fn shelf(&mut self, room: u32, key: ShelfKey, with_runs: bool) -> u32 {
+        if self.first.len() <= at(room) {
+            self.first.resize(at(room) + 1, NONE);
+        }
+        let first = self.first[at(room)];
+        let mut shelf = first;
+        while shelf != NONE {
+            if self.shelves[shelf].key == key {
+                return shelf;
+            }
+            shelf = self.shelves[shelf].next;
+        }
+        let shelf = self.shelves.add(Shelf {
+            key,
+            room,
+            next: first,
+            len: 0,
+            heap: Vec::new(),
+            runs: with_runs.then(Box::default),
+        });
+        self.first[at(room)] = shelf;
+        shelf
+    }
+
+    fn group_hash(keys: &Keys, shelf: u32, geo: Packed, rank: u8) -> u64 {
+        keys.numbers(geo.0, u64::from(shelf) << 8 | u64::from(rank))
+    }
+
+    fn find_group(&self, shelf: u32, geo: Packed, rank: u8) -> Option<u32> {
+        let hash = Self::group_hash(&self.keys, shelf, geo, rank);
+        let same = |&id: &u32| {
+            let group = &self.groups[id];
+            group.shelf == shelf && group.geo == geo && group.rank == rank
+        };
+        self.by_group.find(hash, same).copied()
+    }
+
+    fn post(&mut self, shelf: u32, room: u32, placement: &Placement) -> u32 {
+        let &Placement {
+            entry, order, geo, ..
+        } = placement;
+        self.shelves[shelf].len += 1;
+        if let Some(runs) = &mut self.shelves[shelf].runs {
+            runs.insert(Found { order, entry }, geo);
+        }
+        let mut posting = Posting {
+            order,
+            entry,
+            group: NONE,
+            prev: NONE,
+            next: NONE,
+            sibling: NONE,
+            room,
+        };
+        if let Some(group) = self.find_group(shelf, geo, order.rank()) {
+            let tail = self.groups[group].tail;
+            debug_assert!(self.postings[tail].order < order, "out of order");
+            posting.group = group;
+            posting.prev = tail;
+            let id = self.postings.add(posting);
+            self.postings[tail].next = id;
+            let group = &mut self.groups[group];
+            group.tail = id;
+            group.len += 1;
+            return id;
+        }
+        let id = self.postings.add(posting);
+        let group = self.groups.add(Group {
+            geo,
+            shelf,
+            head: id,
+            tail: id,
+            len: 1,
+            position: 0,
+            rank: order.rank(),
+        });
+        self.postings[id].group = group;
+        let (groups, keys) = (&self.groups, &self.keys);
+        let hash = Self::group_hash(keys, shelf, geo, order.rank());
+        self.by_group.insert_unique(hash, group, |&id| {
+            let group = &groups[id];
+            Self::group_hash(keys, group.shelf, group.geo, group.rank)
+        });
+        let heap = &mut self.shelves[shelf].heap;
+        heap::push(heap, &mut self.groups, Item { order, group });
+        id
+    }
+
+    /// Takes one posting out and returns the entry's next.
+    fn unpost(&mut self, id: u32) -> u32 {
+        let Posting {
+            order,
+            group,
+            prev,
+            next,
+            sibling,
+            ..
+        } = self.postings[id];
+        self.postings.release(id);
+        match next {
+            NONE => self.groups[group].tail = prev,
+            next => self.postings[next].prev = prev,
+        }
+        match prev {
+            NONE => self.groups[group].head = next,
+            prev => self.postings[prev].next = next,
+        }
+        self.groups[group].len -= 1;
+        let shelf = self.groups[group].shelf;
+        let on_shelf = &mut self.shelves[shelf];
+        on_shelf.len -= 1;
+        if let Some(runs) = &mut on_shelf.runs {
+            runs.remove(order);
+        }
+        if prev != NONE {
+            return sibling;
+        }
+        let position = self.groups[group].position;
+        match next {
+            NONE => {
+                heap::remove(&mut on_shelf.heap, &mut self.groups, position);
+                self.drop_group(group);
+                if self.shelves[shelf].len == 0 {
+                    self.drop_shelf(shelf);
+                }
+            }
+            next => {
+                let order = self.postings[next].order;
+                heap::put_back(&mut on_shelf.heap, &mut self.groups, position, order);
+            }
+        }
+        sibling
+    }
+
+    fn drop_group(&mut self, id: u32) {
+        let Group {
+            shelf, geo, rank, ..
+        } = self.groups[id];
+        let hash = Self::group_hash(&self.keys, shelf, geo, rank);
+        if let Ok(entry) = self.by_group.find_entry(hash, |&other| other == id) {
+            entry.remove();
+        }
+        self.groups.release(id);
+    }
+
+    fn drop_shelf(&mut self, id: u32) {
+        let shelf = &mut self.shelves[id];
+        shelf.heap = Vec::new();
+        shelf.runs = None;
+        let (room, next) = (at(shelf.room), shelf.next);
+        let mut before = self.first[room];
+        if before == id {
+            self.first[room] = next;
+        } else {
+            while self.shelves[before].next != id {
+                before = self.shelves[before].next;
+            }
+            self.shelves[before].next = next;
+        }
+        self.shelves.release(id);
+    }
+
+    /// The rooms that have shelves, for the audit.
+    pub(crate) fn rooms_in_use(&self) -> impl Iterator<Item = u32> {
+        let rooms = self.first.iter().enumerate();
+        rooms
+            .filter(|(_, first)| **first != NONE)
+            .map(|(room, _)| crate::pool::number(room))
+    }
+
+    /// How many postings, groups and shelves there are.
+    pub(crate) fn sizes(&self) -> [usize; 3] {
+        [self.postings.len(), self.groups.len(), self.shelves.len()]
+    }
+}
+
+impl<'a> ShelfRef<'a> {
+    fn shelf(self) -> &'a Shelf {
+        &self.index.shelves[self.id]
+    }
+
+    /// What all entries on it share.
+    pub(crate) fn key(self) -> &'a ShelfKey {
+        &self.shelf().key
+    }
+
+    /// How many entries are on it.
+    pub(crate) fn len(self) -> usize {
+        at(self.shelf().len)
+    }
+
+    /// How many of them are of this geography. One look-up a rank.
+    pub(crate) fn len_of(self, geo: Packed) -> usize {
+        let groups = (0..RANKS).filter_map(|rank| self.index.find_group(self.id, geo, rank));
+        groups.map(|group| at(self.index.groups[group].len)).sum()
+    }
+
+    /// The first entry of any other geography than `exclude`.
+    pub(crate) fn first(self, exclude: Option<Packed>) -> Option<Found> {
+        let heap = &self.shelf().heap;
+        let groups = &self.index.groups;
+        let Item { order, group } = heap::first(heap, |item| {
+            exclude.is_none_or(|geo| groups[item.group].geo != geo)
+        })?;
+        let entry = self.index.postings[groups[group].head].entry;
+        Some(Found { order, entry })
+    }
+
+    /// The first entry after `order` of any other geography than `exclude`. Only on shelves with
+    /// runs.
+    pub(crate) fn first_after(self, order: Order, exclude: Option<Packed>) -> Option<Found> {
+        self.shelf().runs.as_ref()?.first_after(order, exclude)
+    }
+
+    /// Everything on it by group, for the audit: geography, and the entries in order.
+    pub(crate) fn entries(self) -> impl Iterator<Item = (Packed, Found)> + 'a {
+        let index = self.index;
+        let in_heap = self.shelf().heap.iter();
+        in_heap.flat_map(move |item| {
+            let group = &index.groups[item.group];
+            chain(group.head, |posting| index.postings[posting].next).map(move |posting| {
+                let Posting { order, entry, .. } = index.postings[posting];
+                (group.geo, Found { order, entry })
+            })
+        })
+    }
+
+    /// Whether heap, groups and counts agree with each other.
+    pub(crate) fn is_sound(self) -> bool {
+        let shelf = self.shelf();
+        let groups = &self.index.groups;
+        let in_place = shelf.heap.iter().enumerate().all(|(position, item)| {
+            let group = &groups[item.group];
+            let head = &self.index.postings[group.head];
+            at(group.position) == position
+                && group.shelf == self.id
+                && head.order == item.order
+                && head.prev == NONE
+                && head.order.rank() == group.rank
+                && self.index.postings[group.tail].next == NONE
+                && self.index.find_group(self.id, group.geo, group.rank) == Some(item.group)
+        });
+        let counted: usize = shelf.heap.iter().map(|i| at(groups[i.group].len)).sum();
+        let runs = shelf.runs.as_ref();
+        in_place
+            && heap::is_sound(&shelf.heap)
+            && counted == self.len()
+            && counted == self.entries().count()
+            && runs.is_none_or(|runs| runs.is_sound() && runs.len() == counted)
+    }
+}

@@ -1,0 +1,358 @@
+//! The machine: pairs, answers, and every way in which anything ends.
+
+use std::time::Instant;
+
+use crate::action::{Action, AnnouncementId, Cancelled, Match, OfferId, Shared, Taken};
+use crate::choose::Choice;
+use crate::entry::{Announced, Offered, Standing};
+use crate::error::{AnnouncementError, AnswerError, OfferError};
+use crate::matcher::{Matcher, Phase};
+use crate::queue::Ticket;
+use crate::record::{Announcement, Answer, CompartmentId, ConnectionId, Offer, VolunteerId};
+use crate::rooms::RoomKind;
+
+impl Matcher {
+    /// A volunteer's answer to the offer that it was given for this connection.
+    ///
+    /// # Errors
+    /// [`AnswerError::NoClient`] unless an answer is awaited from this volunteer on this connection.
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        volunteer: &VolunteerId,
+        connection: &ConnectionId,
+        answer: Answer,
+    ) -> Result<Taken, AnswerError> {
+        self.handle_timeout(now);
+        let (len, limit) = (answer.description.len(), self.config.max_opaque_len);
+        if len > limit {
+            return Err(AnswerError::TooLong { len, limit });
+        }
+        let slot = self.find_pair(volunteer, connection);
+        let slot = slot.ok_or(AnswerError::NoClient)?;
+        let (announcement, to) = self.unpair(slot).ok_or(AnswerError::NoClient)?;
+        let Some(to) = to else {
+            return Ok(Taken::ClientGone);
+        };
+        self.actions.push_back(Action::Answer {
+            to,
+            answer,
+            announcement,
+        });
+        Ok(Taken::Delivered)
+    }
+
+    /// A volunteer cannot answer the offer that it was given for this connection: its client is
+    /// told at once. Returns whether an answer was awaited.
+    pub fn answer_error(
+        &mut self,
+        now: Instant,
+        volunteer: &VolunteerId,
+        connection: &ConnectionId,
+    ) -> bool {
+        self.handle_timeout(now);
+        let Some(slot) = self.find_pair(volunteer, connection) else {
+            return false;
+        };
+        self.end_pair(slot, OfferError::NoAnswer);
+        true
+    }
+
+    /// The volunteer's call has ended. If it was matched already, its client is told at once.
+    /// None if the announcement is over.
+    pub fn cancel_announcement(&mut self, now: Instant, id: AnnouncementId) -> Option<Cancelled> {
+        self.handle_timeout(now);
+        let slot = id.0.slot;
+        Some(match self.announcements.get(id.0)?.standing {
+            Standing::Waiting(ticket) => {
+                let now = self.clock.now();
+                self.waiting_announcements
+                    .remove(now, &ticket, &mut self.rooms);
+                self.announcement_deadlines.clear(slot);
+                self.forget_announced(slot);
+                Cancelled::Waiting
+            }
+            Standing::Matched { .. } => {
+                self.end_pair(slot, OfferError::VolunteerLeft);
+                Cancelled::Matched
+            }
+        })
+    }
+
+    /// The client's call has ended. If it was matched already, the answer is taken until its time
+    /// is up, and lost. None if the offer is over.
+    pub fn cancel_offer(&mut self, now: Instant, id: OfferId) -> Option<Cancelled> {
+        self.handle_timeout(now);
+        let slot = id.0.slot;
+        Some(match *self.offers.get(id.0)? {
+            Offered::Waiting(ticket, _) => {
+                self.drop_waiting_offer(slot, &ticket);
+                Cancelled::Waiting
+            }
+            Offered::Matched { announcement } => {
+                self.offers.renew(slot, Offered::Abandoned { announcement });
+                Cancelled::Matched
+            }
+            Offered::Abandoned { .. } => return None,
+        })
+    }
+
+    /// Ends whatever is due by `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.clock.advance(now);
+        let tick = self.clock.now_tick();
+        while let Some(slot) = self.announcement_deadlines.pop_due(tick) {
+            self.fail_announcement(slot, AnnouncementError::NoMatch);
+        }
+        while let Some(slot) = self.offer_deadlines.pop_due(tick) {
+            match self.offers.at(slot) {
+                Some(Offered::Waiting(..)) => self.fail_waiting_offer(slot),
+                Some(Offered::Matched { announcement } | Offered::Abandoned { announcement }) => {
+                    let announcement = *announcement;
+                    self.end_pair(announcement, OfferError::AnswerTimeout);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Ends everything: every waiting volunteer and every client is told that it may try elsewhere,
+    /// and whoever comes later is refused. To start again, make a new matcher.
+    pub fn stop(&mut self, now: Instant) {
+        self.handle_timeout(now);
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        self.phase = Phase::Stopped;
+        let mut volunteers = Vec::new();
+        let mut pairs = Vec::new();
+        for (slot, announced) in self.announcements.iter() {
+            match announced.standing {
+                Standing::Waiting(ticket) => volunteers.push((ticket.order, slot)),
+                Standing::Matched { .. } => pairs.push(slot),
+            }
+        }
+        volunteers.sort_unstable();
+        for (_, slot) in volunteers {
+            self.announcement_deadlines.clear(slot);
+            self.fail_announcement(slot, AnnouncementError::Stopped);
+        }
+        for slot in pairs {
+            self.end_pair(slot, OfferError::Stopped);
+        }
+        let mut clients: Vec<_> = self
+            .offers
+            .iter()
+            .filter_map(|(slot, offered)| match offered {
+                Offered::Waiting(ticket, _) => Some((ticket.order, slot, *ticket)),
+                Offered::Matched { .. } | Offered::Abandoned { .. } => None,
+            })
+            .collect();
+        clients.sort_unstable_by_key(|(order, ..)| *order);
+        for (_, slot, ticket) in clients {
+            let to = OfferId(self.offers.handle(slot));
+            self.drop_waiting_offer(slot, &ticket);
+            let error = OfferError::Stopped;
+            self.actions.push_back(Action::FailOffer { to, error });
+        }
+    }
+
+    /// Makes a pair of an announcement and an offer, both out of their queues.
+    pub(crate) fn pair(&mut self, announcement: u32, slot: u32, offer: Box<Offer>, choice: Choice) {
+        let Some(announced) = self.announcements.at(announcement) else {
+            return;
+        };
+        let (theirs, ours) = (&announced.record.properties, &offer.properties);
+        let classes = (ours.class(), theirs.class());
+        let known = self.config.extras.versions;
+        let versions = ours.versions.both(theirs.versions);
+        let versions = known.map_or(versions, |known| versions.both(known));
+        self.pending += 1;
+        self.matches[classes.0 as usize][classes.1 as usize] += 1;
+        if let Some(quality) = &mut self.quality {
+            let volunteer = (announced.record.volunteer, theirs.geography.asn);
+            quality.matched(self.clock.now(), volunteer);
+        }
+        let tick = match offer.deadline {
+            Some(at) => self.clock.tick(at),
+            None => self.clock.tick_after(self.config.answer_timeout),
+        };
+        self.offer_deadlines.clear(slot);
+        self.offer_deadlines.set(slot, tick);
+        let by = Box::new(Match {
+            offer: OfferId(self.offers.handle(slot)),
+            connection: announced.record.connection,
+            shared: self.shared(choice.room),
+            classes,
+            preferred: choice.preferred,
+            version: versions.highest(),
+            answer_by: self.clock.start_of(tick),
+            waiting: (self.waiting_announcements.len(), self.waiting_offers.len()),
+            pending: self.pending,
+        });
+        self.actions.push_back(Action::Deliver {
+            to: AnnouncementId(self.announcements.handle(announcement)),
+            offer,
+            by,
+        });
+    }
+
+    /// Takes a pair apart, and its announcement out. Also tells which client still waits for it.
+    fn unpair(&mut self, announcement: u32) -> Option<(Box<Announcement>, Option<OfferId>)> {
+        let Announced {
+            record, standing, ..
+        } = self.forget_announced(announcement)?;
+        let Standing::Matched { offer } = standing else {
+            return None;
+        };
+        self.pending -= 1;
+        self.offer_deadlines.clear(offer);
+        let id = OfferId(self.offers.handle(offer));
+        let waits = matches!(self.offers.take(offer), Some(Offered::Matched { .. }));
+        Some((record, waits.then_some(id)))
+    }
+
+    /// Takes a pair apart and tells its client why.
+    fn end_pair(&mut self, announcement: u32, error: OfferError) {
+        if let Some((_, Some(to))) = self.unpair(announcement) {
+            self.actions.push_back(Action::FailOffer { to, error });
+        }
+    }
+
+    /// Ends a waiting announcement whose deadline has been taken away.
+    fn fail_announcement(&mut self, slot: u32, error: AnnouncementError) {
+        let to = AnnouncementId(self.announcements.handle(slot));
+        let Some(announced) = self.forget_announced(slot) else {
+            return;
+        };
+        if let Standing::Waiting(ticket) = &announced.standing {
+            let now = self.clock.now();
+            self.waiting_announcements
+                .remove(now, ticket, &mut self.rooms);
+        }
+        let class = announced.record.properties.class();
+        let next_poll = match error {
+            AnnouncementError::NoMatch => self.next_poll(class),
+            AnnouncementError::Stopped => None,
+        };
+        self.actions.push_back(Action::FailAnnouncement {
+            to,
+            error,
+            next_poll,
+        });
+    }
+
+    pub(crate) fn fail_waiting_offer(&mut self, slot: u32) {
+        if let Some(&Offered::Waiting(ticket, _)) = self.offers.at(slot) {
+            let to = OfferId(self.offers.handle(slot));
+            self.drop_waiting_offer(slot, &ticket);
+            let error = OfferError::NoMatch;
+            self.actions.push_back(Action::FailOffer { to, error });
+        }
+    }
+
+    fn drop_waiting_offer(&mut self, slot: u32, ticket: &Ticket) {
+        let now = self.clock.now();
+        self.waiting_offers.remove(now, ticket, &mut self.rooms);
+        self.offer_deadlines.clear(slot);
+        self.offers.take(slot);
+    }
+
+    /// Takes a waiting offer out of its queue, to be matched with an announcement.
+    pub(crate) fn take_waiting_offer(&mut self, slot: u32, with: u32) -> Option<Box<Offer>> {
+        let offered = self.offers.at_mut(slot)?;
+        let matched = Offered::Matched { announcement: with };
+        match std::mem::replace(offered, matched) {
+            Offered::Waiting(ticket, offer) => {
+                let now = self.clock.now();
+                self.waiting_offers.remove(now, &ticket, &mut self.rooms);
+                Some(offer)
+            }
+            other @ (Offered::Matched { .. } | Offered::Abandoned { .. }) => {
+                *offered = other;
+                None
+            }
+        }
+    }
+
+    /// Takes a waiting announcement out of its queue, to be matched with an offer.
+    pub(crate) fn dequeue_announcement(&mut self, slot: u32, with: u32) {
+        if let Some(announced) = self.announcements.at_mut(slot) {
+            let matched = Standing::Matched { offer: with };
+            let before = std::mem::replace(&mut announced.standing, matched);
+            if let Standing::Waiting(ticket) = before {
+                let now = self.clock.now();
+                self.waiting_announcements
+                    .remove(now, &ticket, &mut self.rooms);
+                self.announcement_deadlines.clear(slot);
+            }
+        }
+    }
+
+    /// Keeps an announcement in the next vacant slot, under its key.
+    pub(crate) fn add_announced(&mut self, record: Announcement, hash: u64, standing: Standing) {
+        let announced = Announced {
+            record: Box::new(record),
+            hash,
+            standing,
+        };
+        let slot = self.announcements.add(announced).slot;
+        let announcements = &self.announcements;
+        self.by_key.insert_unique(hash, slot, |&slot| {
+            announcements.at(slot).map_or(0, |announced| announced.hash)
+        });
+    }
+
+    fn forget_announced(&mut self, slot: u32) -> Option<Announced> {
+        let announced = self.announcements.take(slot)?;
+        let entry = self.by_key.find_entry(announced.hash, |&s| s == slot);
+        if let Ok(entry) = entry {
+            entry.remove();
+        }
+        Some(announced)
+    }
+
+    pub(crate) fn key_hash(&self, volunteer: &VolunteerId, connection: &ConnectionId) -> u64 {
+        let mut key = [0; 64];
+        key[..32].copy_from_slice(&volunteer.0);
+        key[32..].copy_from_slice(&connection.0);
+        self.keys.bytes(0, &key)
+    }
+
+    pub(crate) fn find_key(
+        &self,
+        hash: u64,
+        volunteer: &VolunteerId,
+        connection: &ConnectionId,
+    ) -> Option<u32> {
+        let same = |&slot: &u32| {
+            let announced = self.announcements.at(slot);
+            announced.is_some_and(|announced| {
+                announced.record.volunteer == *volunteer
+                    && announced.record.connection == *connection
+            })
+        };
+        self.by_key.find(hash, same).copied()
+    }
+
+    /// The announcement of this key, if its answer is awaited.
+    fn find_pair(&self, volunteer: &VolunteerId, connection: &ConnectionId) -> Option<u32> {
+        let hash = self.key_hash(volunteer, connection);
+        let slot = self.find_key(hash, volunteer, connection)?;
+        let standing = &self.announcements.at(slot)?.standing;
+        matches!(standing, Standing::Matched { .. }).then_some(slot)
+    }
+
+    /// The compartment that a room stands for. The room's last occupant may just have left: its name
+    /// stands until the number is used again.
+    fn shared(&self, room: u32) -> Shared {
+        let name = self.rooms.name(room);
+        match name.kind {
+            RoomKind::Personal => Shared::Personal(CompartmentId(name.id)),
+            RoomKind::Common => Shared::Common(CompartmentId(name.id)),
+            RoomKind::Proven => {
+                Shared::Common(CompartmentId(self.rooms.name(name.common_room()).id))
+            }
+        }
+    }
+}

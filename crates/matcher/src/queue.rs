@@ -1,0 +1,151 @@
+//! One side's waiting entries: the index, the limits, and what they add up to.
+
+use crate::clock::Nanos;
+use crate::geography::Packed;
+use crate::hash::Keys;
+use crate::index::{Index, Placement};
+use crate::key::ShelfKey;
+use crate::limits::{Limiter, Limits};
+use crate::order::Order;
+use crate::pool::NONE;
+use crate::rooms::{RoomKind, RoomName, Rooms};
+
+/// What a waiting entry needs to be found, compared and taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) order: Order,
+    pub(crate) geo: Packed,
+    pub(crate) key: ShelfKey,
+    /// Its first posting in the index.
+    pub(crate) posting: u32,
+    /// Its address group, or [`NONE`].
+    pub(crate) limit: u32,
+    /// Bytes of its opaque fields.
+    pub(crate) bytes: u32,
+}
+
+/// What an entry that comes in is looked for and placed by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) geo: Packed,
+    pub(crate) key: ShelfKey,
+    pub(crate) rank: u8,
+    pub(crate) limit: u32,
+    pub(crate) bytes: u32,
+}
+
+/// A compartment named by a request, and its room if anyone is in it.
+pub(crate) type Wanted = (RoomName, Option<u32>);
+
+/// One side's waiting entries.
+pub(crate) struct Queue {
+    pub(crate) index: Index,
+    pub(crate) limiter: Option<Limiter>,
+    arrivals: u64,
+    len: usize,
+    bytes: usize,
+    with_runs: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(keys: Keys, limits: Option<Limits>, with_runs: bool) -> Self {
+        Self {
+            index: Index::new(keys),
+            limiter: limits.map(|limits| Limiter::new(limits, keys)),
+            arrivals: 0,
+            len: 0,
+            bytes: 0,
+            with_runs,
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of all opaque fields.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Lets an entry wait, in the rooms wanted and those that `more` names once these exist.
+    pub(crate) fn insert(
+        &mut self,
+        slot: u32,
+        arrival: &Arrival,
+        rooms: &mut Rooms,
+        wanted: &[Wanted],
+        more: impl Fn(u32) -> Vec<RoomName>,
+    ) -> Ticket {
+        let &Arrival {
+            geo,
+            key,
+            rank,
+            limit,
+            bytes,
+        } = arrival;
+        let order = Order::new(rank, self.arrivals);
+        self.arrivals += 1;
+        self.len += 1;
+        self.bytes += bytes as usize;
+        let mut numbers = Vec::new();
+        let mut single = [NONE];
+        // One compartment is the rule, and needs no list.
+        let numbers: &[u32] = if let [(name, known)] = wanted {
+            single[0] = rooms.refer_known(*name, *known);
+            let more = more(single[0]);
+            if more.is_empty() {
+                &single
+            } else {
+                numbers.push(single[0]);
+                numbers.extend(more.into_iter().map(|name| rooms.refer(name)));
+                &numbers
+            }
+        } else {
+            for &(name, known) in wanted {
+                let room = rooms.refer_known(name, known);
+                numbers.push(room);
+                numbers.extend(more(room).into_iter().map(|name| rooms.refer(name)));
+            }
+            &numbers
+        };
+        let placement = Placement {
+            entry: slot,
+            order,
+            geo,
+            key,
+        };
+        let with_runs = self.with_runs;
+        let posting = self
+            .index
+            .insert(&placement, numbers.iter().copied(), |room| {
+                with_runs && rooms.kind(room) == RoomKind::Personal
+            });
+        Ticket {
+            order,
+            geo,
+            key,
+            posting,
+            limit,
+            bytes,
+        }
+    }
+
+    /// Takes a waiting entry out.
+    pub(crate) fn remove(&mut self, now: Nanos, ticket: &Ticket, rooms: &mut Rooms) {
+        self.len -= 1;
+        self.bytes -= ticket.bytes as usize;
+        self.index
+            .remove(ticket.posting, |room| rooms.release(room));
+        self.leave(now, ticket.limit);
+    }
+
+    /// A request of this address group is over.
+    pub(crate) fn leave(&mut self, now: Nanos, limit: u32) {
+        if let Some(limiter) = &mut self.limiter
+            && limit != NONE
+        {
+            limiter.leave(now, limit);
+        }
+    }
+}

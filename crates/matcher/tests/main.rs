@@ -1,0 +1,18 @@
+//! The tests of the matcher against its own surface: no file here sees a private item.
+//!
+//! One program instead of one per file, because it links once. Name a file to run it alone:
+//! `cargo test -p peerage-matcher --test suite streams::`.
+
+#![cfg(test)]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "in a test, whatever is not expected is a failure"
+)]
+
+mod common;
+mod model;
+#[path = "scan.rs"]
+pub mod scan;
+
+mod order;
+mod streams;
