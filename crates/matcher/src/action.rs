@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::error::{AnnouncementError, OfferError};
 use crate::nat::Class;
 use crate::pool::Handle;
-use crate::record::{Announcement, Answer, CompartmentId, ConnectionId, Offer};
+use crate::record::{Announcement, Answer, CompartmentId, Offer};
 
 macro_rules! handles {
     ($($(#[doc = $doc:literal])+ $name:ident;)+) => {$(
@@ -42,12 +42,10 @@ pub enum Shared {
 }
 
 /// What is known of a match when it is made: for the volunteer, for logs and for reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Match {
     /// The offer's handle.
     pub offer: OfferId,
-    /// The connection that the volunteer must name in its answer, and that the client learns.
-    pub connection: ConnectionId,
     /// A compartment they share; a personal one if they share any by which they were found.
     pub shared: Shared,
     /// The class of the client's NAT and that of the volunteer's.
@@ -58,10 +56,6 @@ pub struct Match {
     pub version: Option<u8>,
     /// When the answer comes too late. None: beyond what an instant can hold.
     pub answer_by: Option<Instant>,
-    /// Announcements and offers that still wait.
-    pub waiting: (usize, usize),
-    /// Pairs whose answer is awaited, this one among them.
-    pub pending: usize,
 }
 
 /// Something for the caller to do. Every announcement ends in one `Deliver` or one
@@ -76,7 +70,7 @@ pub enum Action {
         /// The client's offer.
         offer: Box<Offer>,
         /// How they were matched.
-        by: Box<Match>,
+        by: Match,
     },
     /// Give a waiting client its volunteer's answer.
     Answer {

@@ -75,6 +75,12 @@ impl Deadlines {
         };
     }
 
+    /// The tick in which a slot expires, if it does.
+    pub(crate) fn of(&self, slot: u32) -> Option<Tick> {
+        let link = self.links.get(at(slot))?;
+        (link.list != NONE).then(|| self.lists[link.list].tick)
+    }
+
     /// Takes a slot's deadline away, if it has one.
     pub(crate) fn clear(&mut self, slot: u32) {
         let Some(link) = self.links.get_mut(at(slot)) else {
@@ -123,6 +129,27 @@ impl Deadlines {
     }
 }
 
+impl Deadlines {
+    /// Whether the links of every list lead both ways.
+    pub(crate) fn is_sound(&self) -> bool {
+        let linked = self.links.iter().filter(|link| link.list != NONE).count();
+        let in_order = self.by_tick.values().all(|&id| {
+            let list = &self.lists[id];
+            let mut before = NONE;
+            let slots = chain(list.head, |slot| self.links[at(slot)].next);
+            for slot in slots {
+                let link = &self.links[at(slot)];
+                if link.prev != before || link.list != id {
+                    return false;
+                }
+                before = slot;
+            }
+            before == list.tail && before != NONE
+        });
+        in_order && linked == self.iter().count() && self.lists.len() == self.by_tick.len()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +163,7 @@ mod tests {
         deadlines.clear(2);
         deadlines.clear(2);
         deadlines.clear(77);
+        assert!(deadlines.is_sound());
         assert_eq!(deadlines.next(), Some(10));
         let order: Vec<_> = deadlines.iter().collect();
         assert_eq!(order, [(0, 10), (4, 20), (9, 20), (3, 30)]);

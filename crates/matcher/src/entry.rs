@@ -1,7 +1,8 @@
 //! What is kept of each request under way.
 
+use crate::hash::KeyHash;
 use crate::queue::Ticket;
-use crate::record::{Announcement, Offer};
+use crate::record::Offer;
 
 /// Where an announcement stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +14,14 @@ pub(crate) enum Standing {
     },
 }
 
-/// An announcement under way.
-#[derive(Debug)]
+/// An announcement under way. What it says stands apart, in [`Matcher::records`], so that whoever
+/// only passes by need not step over it.
+///
+/// [`Matcher::records`]: crate::Matcher
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Announced {
-    pub(crate) record: Box<Announcement>,
     /// Of its volunteer and connection.
-    pub(crate) hash: u64,
+    pub(crate) hash: KeyHash,
     pub(crate) standing: Standing,
 }
 
@@ -34,4 +37,24 @@ pub(crate) enum Offered {
     Abandoned {
         announcement: u32,
     },
+}
+
+impl Announced {
+    /// If it waits.
+    pub(crate) const fn ticket(&self) -> Option<Ticket> {
+        match self.standing {
+            Standing::Waiting(ticket) => Some(ticket),
+            Standing::Matched { .. } => None,
+        }
+    }
+}
+
+impl Offered {
+    /// If it waits.
+    pub(crate) const fn ticket(&self) -> Option<Ticket> {
+        match self {
+            Self::Waiting(ticket, _) => Some(*ticket),
+            Self::Matched { .. } | Self::Abandoned { .. } => None,
+        }
+    }
 }

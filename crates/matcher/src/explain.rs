@@ -3,11 +3,9 @@
 use std::fmt;
 
 use crate::action::{AnnouncementId, OfferId};
-use crate::entry::{Offered, Standing};
-use crate::index::Index;
+use crate::index::{Index, Placement};
 use crate::key::Rule;
 use crate::matcher::Matcher;
-use crate::queue::Ticket;
 use crate::rooms::RoomKind;
 
 /// A number of entries, exact or between two bounds.
@@ -101,20 +99,18 @@ impl Tally {
 impl Matcher {
     /// Why an offer waits. None if it does not. Costs a few look-ups for each shelf of its rooms.
     pub fn explain_offer(&self, id: OfferId) -> Option<Explanation> {
-        let Offered::Waiting(ticket, _) = self.offers.get(id.0)? else {
-            return None;
-        };
+        let ticket = self.offers.get(id.0)?.ticket()?;
         let index = &self.waiting_announcements.index;
         let others = self.waiting_announcements.len();
-        let rooms: Vec<_> = self.waiting_offers.index.rooms(ticket.posting).collect();
-        Some(self.explain(ticket, &rooms, (index, others), true))
+        let own = &self.waiting_offers.index;
+        let rooms: Vec<_> = own.rooms(ticket.posting).collect();
+        let place = own.placement(ticket.posting);
+        Some(self.explain(&place, &rooms, (index, others), true))
     }
 
     /// Why an announcement waits. None if it does not.
     pub fn explain_announcement(&self, id: AnnouncementId) -> Option<Explanation> {
-        let Standing::Waiting(ticket) = &self.announcements.get(id.0)?.standing else {
-            return None;
-        };
+        let ticket = self.announcements.get(id.0)?.ticket()?;
         let index = &self.waiting_offers.index;
         let others = self.waiting_offers.len();
         let own = &self.waiting_announcements.index;
@@ -122,12 +118,13 @@ impl Matcher {
         let rooms: Vec<_> = rooms
             .filter(|&room| self.rooms.kind(room) != RoomKind::Proven)
             .collect();
-        Some(self.explain(ticket, &rooms, (index, others), false))
+        let place = own.placement(ticket.posting);
+        Some(self.explain(&place, &rooms, (index, others), false))
     }
 
     fn explain(
         &self,
-        ticket: &Ticket,
+        place: &Placement,
         rooms: &[u32],
         (index, others): (&Index, usize),
         is_offer: bool,
@@ -143,15 +140,15 @@ impl Matcher {
         // Those whom a personal compartment lets through are not excluded by a common one.
         let mut exempt = 0;
         for &room in rooms {
-            let exclude = self.chooser.excluded(ticket.geo, self.rooms.kind(room));
+            let exclude = self.chooser.excluded(place.geo, self.rooms.kind(room));
             let (mut all, mut own, mut free, mut suits) = (0, 0, 0, 0);
             let mut objected = [0; 5];
             for shelf in index.shelves(room) {
                 all += shelf.len();
                 let (offer, announcement) = if is_offer {
-                    (&ticket.key, shelf.key())
+                    (&place.key, shelf.key())
                 } else {
-                    (shelf.key(), &ticket.key)
+                    (shelf.key(), &place.key)
                 };
                 if let Some(rule) = hard.objection(offer, announcement) {
                     objected[rule as usize] += shelf.len();

@@ -12,6 +12,23 @@ pub(crate) struct Keys {
     fold: [u64; 2],
 }
 
+/// Half of a keyed hash, kept with the entry: enough to tell a million apart, and to take one out
+/// of a table without looking at its key again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyHash(u32);
+
+impl KeyHash {
+    pub(crate) const fn of(hash: u64) -> Self {
+        let [a, b, c, d, ..] = hash.to_le_bytes();
+        Self(u32::from_le_bytes([a, b, c, d]))
+    }
+
+    /// Spread over the bits that a table looks at.
+    pub(crate) const fn spread(self) -> u64 {
+        (self.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
 impl Keys {
     pub(crate) fn new(seed: [u8; 16]) -> Self {
         let sip = SipHasher13::new_with_key(&seed);

@@ -157,6 +157,23 @@ impl Index {
             .map(|posting| self.postings[posting].room)
     }
 
+    /// What an entry was placed by, by its first posting.
+    pub(crate) fn placement(&self, first: u32) -> Placement {
+        let Posting {
+            order,
+            entry,
+            group,
+            ..
+        } = self.postings[first];
+        let Group { geo, shelf, .. } = self.groups[group];
+        Placement {
+            entry,
+            order,
+            geo,
+            key: self.shelves[shelf].key,
+        }
+    }
+
     /// The shelves of a room.
     pub(crate) fn shelves(&self, room: u32) -> impl Iterator<Item = ShelfRef<'_>> {
         let first = self.first.get(at(room)).copied().unwrap_or(NONE);

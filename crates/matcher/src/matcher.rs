@@ -12,13 +12,14 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Preference};
 use crate::deadline::Deadlines;
 use crate::entry::{Announced, Offered, Standing};
-use crate::error::{Queue as Full, Refused};
+use crate::error::{OfferError, Queue as Full, Refused};
 use crate::geography::{Asn, Packed, UnknownGeography};
-use crate::hash::Keys;
+use crate::hash::{KeyHash, Keys};
+use crate::index::Placement;
 use crate::key::{Hard, ShelfKey};
 use crate::nat::Class;
 use crate::order::RANKS;
-use crate::pool::{NONE, Slab, number};
+use crate::pool::{NONE, Slab};
 use crate::quality::Quality;
 use crate::queue::{Arrival, Queue, Wanted};
 use crate::record::{Announcement, CompartmentId, Compartments, Offer, VolunteerId};
@@ -59,6 +60,8 @@ pub struct Matcher {
     pub(crate) chooser: Chooser,
     pub(crate) rooms: Rooms,
     pub(crate) announcements: Slab<Announced>,
+    /// What they say, by slot. That of an empty slot is from whoever was there last.
+    pub(crate) records: Vec<Announcement>,
     pub(crate) offers: Slab<Offered>,
     pub(crate) waiting_announcements: Queue,
     pub(crate) waiting_offers: Queue,
@@ -106,6 +109,7 @@ impl Matcher {
             },
             rooms: Rooms::new(keys),
             announcements: Slab::new(),
+            records: Vec::new(),
             offers: Slab::new(),
             waiting_announcements: Queue::new(keys, extras.announcement_limits, reference),
             waiting_offers: Queue::new(keys, extras.offer_limits, false),
@@ -161,7 +165,7 @@ impl Matcher {
         &mut self,
         announcement: Announcement,
         compartments: &Compartments<'_>,
-        (hash, limit): (u64, u32),
+        (hash, limit): (KeyHash, u32),
     ) -> Result<AnnouncementId, Refused> {
         self.check_load(self.waiting_announcements.len(), self.waiting_offers.len())?;
         let geo = announcement.properties.geography.packed();
@@ -275,7 +279,7 @@ impl Matcher {
             key,
             rank: 0,
             limit,
-            bytes: number(bytes),
+            bytes,
         };
         let (queue, rooms) = (&mut self.waiting_offers, &mut self.rooms);
         let ticket = queue.insert(slot, &arrival, rooms, &self.wanted, |_| Vec::new());
@@ -302,28 +306,26 @@ impl Matcher {
             return;
         }
         self.phase = Phase::Open;
+        let queue = &self.waiting_offers;
         let mut waiting: Vec<_> = self
             .offers
             .iter()
-            .filter_map(|(slot, offered)| match offered {
-                Offered::Waiting(ticket, _) => Some((ticket.order, slot)),
-                Offered::Matched { .. } | Offered::Abandoned { .. } => None,
-            })
+            .filter_map(|(slot, offered)| Some((queue.order(offered.ticket()?), slot)))
             .collect();
         waiting.sort_unstable();
         for (_, slot) in waiting {
             if self.pending >= self.config.caps.pending {
                 // Nobody may wait who could be matched.
-                self.fail_waiting_offer(slot);
+                self.fail_waiting_offer(slot, OfferError::NoMatch);
                 continue;
             }
             let Some(Offered::Waiting(ticket, _)) = self.offers.at(slot) else {
                 continue;
             };
-            let (geo, key) = (ticket.geo, ticket.key);
+            let index = &self.waiting_offers.index;
+            let Placement { geo, key, .. } = index.placement(ticket.posting);
             self.among.clear();
-            self.among
-                .extend(self.waiting_offers.index.rooms(ticket.posting));
+            self.among.extend(index.rooms(ticket.posting));
             if let Some(choice) = self.find_announcement((geo, &key))
                 && let Some(offer) = self.take_waiting_offer(slot, choice.entry)
             {

@@ -6,8 +6,9 @@ use crate::action::{Action, AnnouncementId, Cancelled, Match, OfferId, Shared, T
 use crate::choose::Choice;
 use crate::entry::{Announced, Offered, Standing};
 use crate::error::{AnnouncementError, AnswerError, OfferError};
+use crate::hash::KeyHash;
 use crate::matcher::{Matcher, Phase};
-use crate::queue::Ticket;
+use crate::pool::at;
 use crate::record::{Announcement, Answer, CompartmentId, ConnectionId, Offer, VolunteerId};
 use crate::rooms::RoomKind;
 
@@ -37,7 +38,7 @@ impl Matcher {
         self.actions.push_back(Action::Answer {
             to,
             answer,
-            announcement,
+            announcement: Box::new(announcement),
         });
         Ok(Taken::Delivered)
     }
@@ -67,7 +68,7 @@ impl Matcher {
             Standing::Waiting(ticket) => {
                 let now = self.clock.now();
                 self.waiting_announcements
-                    .remove(now, &ticket, &mut self.rooms);
+                    .remove(now, ticket, 0, &mut self.rooms);
                 self.announcement_deadlines.clear(slot);
                 self.forget_announced(slot);
                 Cancelled::Waiting
@@ -85,8 +86,8 @@ impl Matcher {
         self.handle_timeout(now);
         let slot = id.0.slot;
         Some(match *self.offers.get(id.0)? {
-            Offered::Waiting(ticket, _) => {
-                self.drop_waiting_offer(slot, &ticket);
+            Offered::Waiting(..) => {
+                self.drop_waiting_offer(slot);
                 Cancelled::Waiting
             }
             Offered::Matched { announcement } => {
@@ -106,7 +107,7 @@ impl Matcher {
         }
         while let Some(slot) = self.offer_deadlines.pop_due(tick) {
             match self.offers.at(slot) {
-                Some(Offered::Waiting(..)) => self.fail_waiting_offer(slot),
+                Some(Offered::Waiting(..)) => self.fail_waiting_offer(slot, OfferError::NoMatch),
                 Some(Offered::Matched { announcement } | Offered::Abandoned { announcement }) => {
                     let announcement = *announcement;
                     self.end_pair(announcement, OfferError::AnswerTimeout);
@@ -124,11 +125,12 @@ impl Matcher {
             return;
         }
         self.phase = Phase::Stopped;
+        let queue = &self.waiting_announcements;
         let mut volunteers = Vec::new();
         let mut pairs = Vec::new();
         for (slot, announced) in self.announcements.iter() {
             match announced.standing {
-                Standing::Waiting(ticket) => volunteers.push((ticket.order, slot)),
+                Standing::Waiting(ticket) => volunteers.push((queue.order(ticket), slot)),
                 Standing::Matched { .. } => pairs.push(slot),
             }
         }
@@ -140,29 +142,22 @@ impl Matcher {
         for slot in pairs {
             self.end_pair(slot, OfferError::Stopped);
         }
+        let queue = &self.waiting_offers;
         let mut clients: Vec<_> = self
             .offers
             .iter()
-            .filter_map(|(slot, offered)| match offered {
-                Offered::Waiting(ticket, _) => Some((ticket.order, slot, *ticket)),
-                Offered::Matched { .. } | Offered::Abandoned { .. } => None,
-            })
+            .filter_map(|(slot, offered)| Some((queue.order(offered.ticket()?), slot)))
             .collect();
-        clients.sort_unstable_by_key(|(order, ..)| *order);
-        for (_, slot, ticket) in clients {
-            let to = OfferId(self.offers.handle(slot));
-            self.drop_waiting_offer(slot, &ticket);
-            let error = OfferError::Stopped;
-            self.actions.push_back(Action::FailOffer { to, error });
+        clients.sort_unstable();
+        for (_, slot) in clients {
+            self.fail_waiting_offer(slot, OfferError::Stopped);
         }
     }
 
     /// Makes a pair of an announcement and an offer, both out of their queues.
     pub(crate) fn pair(&mut self, announcement: u32, slot: u32, offer: Box<Offer>, choice: Choice) {
-        let Some(announced) = self.announcements.at(announcement) else {
-            return;
-        };
-        let (theirs, ours) = (&announced.record.properties, &offer.properties);
+        let record = &self.records[at(announcement)];
+        let (theirs, ours) = (&record.properties, &offer.properties);
         let classes = (ours.class(), theirs.class());
         let known = self.config.extras.versions;
         let versions = ours.versions.both(theirs.versions);
@@ -170,26 +165,26 @@ impl Matcher {
         self.pending += 1;
         self.matches[classes.0 as usize][classes.1 as usize] += 1;
         if let Some(quality) = &mut self.quality {
-            let volunteer = (announced.record.volunteer, theirs.geography.asn);
+            let volunteer = (record.volunteer, theirs.geography.asn);
             quality.matched(self.clock.now(), volunteer);
         }
         let tick = match offer.deadline {
             Some(at) => self.clock.tick(at),
             None => self.clock.tick_after(self.config.answer_timeout),
         };
-        self.offer_deadlines.clear(slot);
-        self.offer_deadlines.set(slot, tick);
-        let by = Box::new(Match {
+        // The same, unless an offer without one waited, or waited less to have time for this.
+        if self.offer_deadlines.of(slot) != Some(tick) {
+            self.offer_deadlines.clear(slot);
+            self.offer_deadlines.set(slot, tick);
+        }
+        let by = Match {
             offer: OfferId(self.offers.handle(slot)),
-            connection: announced.record.connection,
             shared: self.shared(choice.room),
             classes,
             preferred: choice.preferred,
             version: versions.highest(),
             answer_by: self.clock.start_of(tick),
-            waiting: (self.waiting_announcements.len(), self.waiting_offers.len()),
-            pending: self.pending,
-        });
+        };
         self.actions.push_back(Action::Deliver {
             to: AnnouncementId(self.announcements.handle(announcement)),
             offer,
@@ -198,10 +193,8 @@ impl Matcher {
     }
 
     /// Takes a pair apart, and its announcement out. Also tells which client still waits for it.
-    fn unpair(&mut self, announcement: u32) -> Option<(Box<Announcement>, Option<OfferId>)> {
-        let Announced {
-            record, standing, ..
-        } = self.forget_announced(announcement)?;
+    fn unpair(&mut self, announcement: u32) -> Option<(Announcement, Option<OfferId>)> {
+        let Announced { standing, .. } = self.forget_announced(announcement)?;
         let Standing::Matched { offer } = standing else {
             return None;
         };
@@ -209,7 +202,7 @@ impl Matcher {
         self.offer_deadlines.clear(offer);
         let id = OfferId(self.offers.handle(offer));
         let waits = matches!(self.offers.take(offer), Some(Offered::Matched { .. }));
-        Some((record, waits.then_some(id)))
+        Some((self.records[at(announcement)], waits.then_some(id)))
     }
 
     /// Takes a pair apart and tells its client why.
@@ -225,14 +218,13 @@ impl Matcher {
         let Some(announced) = self.forget_announced(slot) else {
             return;
         };
-        if let Standing::Waiting(ticket) = &announced.standing {
+        if let Standing::Waiting(ticket) = announced.standing {
             let now = self.clock.now();
             self.waiting_announcements
-                .remove(now, ticket, &mut self.rooms);
+                .remove(now, ticket, 0, &mut self.rooms);
         }
-        let class = announced.record.properties.class();
         let next_poll = match error {
-            AnnouncementError::NoMatch => self.next_poll(class),
+            AnnouncementError::NoMatch => self.next_poll(self.records[at(slot)].properties.class()),
             AnnouncementError::Stopped => None,
         };
         self.actions.push_back(Action::FailAnnouncement {
@@ -242,20 +234,25 @@ impl Matcher {
         });
     }
 
-    pub(crate) fn fail_waiting_offer(&mut self, slot: u32) {
-        if let Some(&Offered::Waiting(ticket, _)) = self.offers.at(slot) {
-            let to = OfferId(self.offers.handle(slot));
-            self.drop_waiting_offer(slot, &ticket);
-            let error = OfferError::NoMatch;
+    /// Ends a waiting offer and tells its client why.
+    pub(crate) fn fail_waiting_offer(&mut self, slot: u32, error: OfferError) {
+        let to = OfferId(self.offers.handle(slot));
+        if self.drop_waiting_offer(slot) {
             self.actions.push_back(Action::FailOffer { to, error });
         }
     }
 
-    fn drop_waiting_offer(&mut self, slot: u32, ticket: &Ticket) {
-        let now = self.clock.now();
-        self.waiting_offers.remove(now, ticket, &mut self.rooms);
+    /// Whether it was there.
+    fn drop_waiting_offer(&mut self, slot: u32) -> bool {
+        let Some(Offered::Waiting(ticket, offer)) = self.offers.at(slot) else {
+            return false;
+        };
+        let (now, bytes) = (self.clock.now(), offer.opaque_len());
+        self.waiting_offers
+            .remove(now, *ticket, bytes, &mut self.rooms);
         self.offer_deadlines.clear(slot);
         self.offers.take(slot);
+        true
     }
 
     /// Takes a waiting offer out of its queue, to be matched with an announcement.
@@ -264,8 +261,9 @@ impl Matcher {
         let matched = Offered::Matched { announcement: with };
         match std::mem::replace(offered, matched) {
             Offered::Waiting(ticket, offer) => {
-                let now = self.clock.now();
-                self.waiting_offers.remove(now, &ticket, &mut self.rooms);
+                let (now, bytes) = (self.clock.now(), offer.opaque_len());
+                self.waiting_offers
+                    .remove(now, ticket, bytes, &mut self.rooms);
                 Some(offer)
             }
             other @ (Offered::Matched { .. } | Offered::Abandoned { .. }) => {
@@ -283,56 +281,58 @@ impl Matcher {
             if let Standing::Waiting(ticket) = before {
                 let now = self.clock.now();
                 self.waiting_announcements
-                    .remove(now, &ticket, &mut self.rooms);
+                    .remove(now, ticket, 0, &mut self.rooms);
                 self.announcement_deadlines.clear(slot);
             }
         }
     }
 
     /// Keeps an announcement in the next vacant slot, under its key.
-    pub(crate) fn add_announced(&mut self, record: Announcement, hash: u64, standing: Standing) {
-        let announced = Announced {
-            record: Box::new(record),
-            hash,
-            standing,
-        };
-        let slot = self.announcements.add(announced).slot;
+    pub(crate) fn add_announced(
+        &mut self,
+        record: Announcement,
+        hash: KeyHash,
+        standing: Standing,
+    ) {
+        let slot = self.announcements.add(Announced { hash, standing }).slot;
+        match self.records.get_mut(at(slot)) {
+            Some(place) => *place = record,
+            None => self.records.push(record),
+        }
         let announcements = &self.announcements;
-        self.by_key.insert_unique(hash, slot, |&slot| {
-            announcements.at(slot).map_or(0, |announced| announced.hash)
-        });
+        let hash_of = |&slot: &u32| announcements.at(slot).map_or(0, |a| a.hash.spread());
+        self.by_key.insert_unique(hash.spread(), slot, hash_of);
     }
 
     fn forget_announced(&mut self, slot: u32) -> Option<Announced> {
         let announced = self.announcements.take(slot)?;
-        let entry = self.by_key.find_entry(announced.hash, |&s| s == slot);
+        let entry = self
+            .by_key
+            .find_entry(announced.hash.spread(), |&s| s == slot);
         if let Ok(entry) = entry {
             entry.remove();
         }
         Some(announced)
     }
 
-    pub(crate) fn key_hash(&self, volunteer: &VolunteerId, connection: &ConnectionId) -> u64 {
+    pub(crate) fn key_hash(&self, volunteer: &VolunteerId, connection: &ConnectionId) -> KeyHash {
         let mut key = [0; 64];
         key[..32].copy_from_slice(&volunteer.0);
         key[32..].copy_from_slice(&connection.0);
-        self.keys.bytes(0, &key)
+        KeyHash::of(self.keys.bytes(0, &key))
     }
 
     pub(crate) fn find_key(
         &self,
-        hash: u64,
+        hash: KeyHash,
         volunteer: &VolunteerId,
         connection: &ConnectionId,
     ) -> Option<u32> {
         let same = |&slot: &u32| {
-            let announced = self.announcements.at(slot);
-            announced.is_some_and(|announced| {
-                announced.record.volunteer == *volunteer
-                    && announced.record.connection == *connection
-            })
+            let record = &self.records[at(slot)];
+            record.volunteer == *volunteer && record.connection == *connection
         };
-        self.by_key.find(hash, same).copied()
+        self.by_key.find(hash.spread(), same).copied()
     }
 
     /// The announcement of this key, if its answer is awaited.

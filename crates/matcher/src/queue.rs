@@ -10,18 +10,13 @@ use crate::order::Order;
 use crate::pool::NONE;
 use crate::rooms::{RoomKind, RoomName, Rooms};
 
-/// What a waiting entry needs to be found, compared and taken out.
+/// What a waiting entry is taken out by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
-    pub(crate) order: Order,
-    pub(crate) geo: Packed,
-    pub(crate) key: ShelfKey,
     /// Its first posting in the index.
     pub(crate) posting: u32,
     /// Its address group, or [`NONE`].
     pub(crate) limit: u32,
-    /// Bytes of its opaque fields.
-    pub(crate) bytes: u32,
 }
 
 /// What an entry that comes in is looked for and placed by.
@@ -31,7 +26,8 @@ pub(crate) struct Arrival {
     pub(crate) key: ShelfKey,
     pub(crate) rank: u8,
     pub(crate) limit: u32,
-    pub(crate) bytes: u32,
+    /// Bytes of its opaque fields.
+    pub(crate) bytes: usize,
 }
 
 /// A compartment named by a request, and its room if anyone is in it.
@@ -87,7 +83,7 @@ impl Queue {
         let order = Order::new(rank, self.arrivals);
         self.arrivals += 1;
         self.len += 1;
-        self.bytes += bytes as usize;
+        self.bytes += bytes;
         let mut numbers = Vec::new();
         let mut single = [NONE];
         // One compartment is the rule, and needs no list.
@@ -121,20 +117,18 @@ impl Queue {
             .insert(&placement, numbers.iter().copied(), |room| {
                 with_runs && rooms.kind(room) == RoomKind::Personal
             });
-        Ticket {
-            order,
-            geo,
-            key,
-            posting,
-            limit,
-            bytes,
-        }
+        Ticket { posting, limit }
     }
 
-    /// Takes a waiting entry out.
-    pub(crate) fn remove(&mut self, now: Nanos, ticket: &Ticket, rooms: &mut Rooms) {
+    /// Its place among all that wait.
+    pub(crate) fn order(&self, ticket: Ticket) -> Order {
+        self.index.placement(ticket.posting).order
+    }
+
+    /// Takes a waiting entry with so many opaque bytes out.
+    pub(crate) fn remove(&mut self, now: Nanos, ticket: Ticket, bytes: usize, rooms: &mut Rooms) {
         self.len -= 1;
-        self.bytes -= ticket.bytes as usize;
+        self.bytes -= bytes;
         self.index
             .remove(ticket.posting, |room| rooms.release(room));
         self.leave(now, ticket.limit);

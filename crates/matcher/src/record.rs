@@ -114,7 +114,7 @@ impl Properties {
 }
 
 /// A volunteer saying that one slot of it is free.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announcement {
     /// Who.
     pub volunteer: VolunteerId,

@@ -1,8 +1,9 @@
 //! What the whole looks like from outside.
 
 use crate::action::{AnnouncementId, OfferId};
-use crate::entry::{Offered, Standing};
+use crate::entry::Offered;
 use crate::matcher::Matcher;
+use crate::pool::at;
 use crate::record::{Announcement, Offer};
 
 /// Sizes and totals, all known without counting.
@@ -43,8 +44,8 @@ impl Matcher {
 
     /// An announcement under way, waiting or matched.
     pub fn announcement(&self, id: AnnouncementId) -> Option<&Announcement> {
-        let announced = self.announcements.get(id.0)?;
-        Some(&announced.record)
+        self.announcements.get(id.0)?;
+        self.records.get(at(id.0.slot))
     }
 
     /// An offer that waits. One that was matched has been delivered.
@@ -58,6 +59,6 @@ impl Matcher {
     /// Whether an announcement waits.
     pub fn is_waiting(&self, id: AnnouncementId) -> bool {
         let announced = self.announcements.get(id.0);
-        announced.is_some_and(|a| matches!(a.standing, Standing::Waiting(_)))
+        announced.is_some_and(|announced| announced.ticket().is_some())
     }
 }

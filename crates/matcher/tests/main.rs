@@ -8,11 +8,20 @@
     clippy::wildcard_enum_match_arm,
     reason = "in a test, whatever is not expected is a failure"
 )]
-
 mod common;
 mod model;
 #[path = "scan.rs"]
 pub mod scan;
 
+mod answers;
+mod config;
+mod defects;
+mod explain;
+mod extras;
+mod geography;
+mod hold;
+mod limits;
+mod nat;
 mod order;
 mod streams;
+mod time;

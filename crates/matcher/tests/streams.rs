@@ -183,9 +183,7 @@ impl Stream {
             personal: &ids.personal,
             common: &ids.common,
         };
-        let got = self
-            .matcher
-            .announce(self.now, record.clone(), compartments);
+        let got = self.matcher.announce(self.now, record, compartments);
         let key = (record.volunteer, record.connection);
         let expected = self.model.announce(self.now, label, record, ids);
         assert_eq!(got.map(|_| ()), expected, "announcement {label}");
