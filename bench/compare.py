@@ -510,6 +510,16 @@ def machine(loads):
     return textwrap.fill(text, 100)
 
 
+def with_foreign_sections(page):
+    """What other programs wrote into the old page stays: each stands between two marks."""
+    old = DOCS.read_text() if DOCS.exists() else ""
+    kept = re.findall(r"^<!-- (\w+): written by .*?^<!-- \1: end -->\n", old, re.S | re.M)
+    for name in kept:
+        block = re.search(rf"^<!-- {name}: written by .*?^<!-- {name}: end -->\n", old, re.S | re.M).group(0)
+        page = page.replace("## Machine\n", f"{block}\n## Machine\n", 1)
+    return page
+
+
 PAGE = """\
 # Performance
 
@@ -635,7 +645,7 @@ def main():
         machine=machine(loads),
         idle=IDLE,
     )
-    DOCS.write_text(page)
+    DOCS.write_text(with_foreign_sections(page))
     print(main_table)
 
 

@@ -38,9 +38,9 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// The most any count may be set to: entries are numbered in 32 bits, each may have a posting
-    /// for every compartment, and the room above is kept free.
-    pub const CEILING: usize = 20_000_000;
+    /// The most any count may be set to, as in the current reference. What an entry is known by in
+    /// each of its compartments is numbered in 32 bits; at this many all of them fit.
+    pub const CEILING: usize = 5_000_000;
 }
 
 impl Default for Caps {
@@ -209,7 +209,7 @@ impl Failure for ConfigError {
 }
 
 /// The most compartments in a list that may be configured: each costs every search a look-up.
-const MAX_COMPARTMENTS: u128 = 100;
+const MAX_COMPARTMENTS: u128 = 32;
 /// A day: nothing waits longer.
 const MAX_WAIT_MS: u128 = 86_400_000;
 

@@ -74,6 +74,7 @@
 //! ```
 
 mod action;
+mod admission;
 mod audit;
 mod choose;
 mod clock;

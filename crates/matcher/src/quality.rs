@@ -23,8 +23,8 @@ pub struct QualityRule {
     pub charge_after: Duration,
     /// So many charges in a row end it. The default is 10.
     pub charges: u32,
-    /// Networks of clients remembered for one volunteer, the newest. The default is 8. Each makes
-    /// an announcement of it one entry longer.
+    /// Networks of clients remembered for one volunteer, the newest. The default is 8. With each an
+    /// announcement of it stands in one more place, for every common compartment.
     pub client_networks: usize,
 }
 
@@ -58,7 +58,7 @@ impl QualityRule {
                 "quality.client_networks",
                 self.client_networks as u128,
                 0,
-                32,
+                16,
             ),
         ]
     }
