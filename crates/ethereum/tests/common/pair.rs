@@ -1,7 +1,7 @@
 //! Two nodes over a pipe of the test's own.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -27,7 +27,9 @@ pub(crate) fn now() -> Instant {
 }
 
 pub(crate) fn chain(name: &str) -> Arc<ChainTable> {
-    Table::builtin().chain(name).unwrap().clone()
+    // Reading it takes longer than a handshake.
+    static TABLE: LazyLock<Table> = LazyLock::new(Table::builtin);
+    TABLE.chain(name).unwrap().clone()
 }
 
 /// A node on mainnet whose key is made of this byte.
