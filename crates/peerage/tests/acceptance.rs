@@ -67,11 +67,9 @@ impl Expected {
 
     /// The row of a probe that a stage is: the first two have names of the network's own.
     fn row(&self, stage: Stage) -> &'static str {
-        match stage {
-            Stage::Resolve => self.stages[0],
-            Stage::Reach => self.stages[1],
-            stage => stage.name(),
-        }
+        let own = [Stage::Resolve, Stage::Reach];
+        let index = own.iter().position(|first| *first == stage);
+        index.map_or_else(|| stage.name(), |index| self.stages[index])
     }
 }
 

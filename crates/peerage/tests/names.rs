@@ -190,7 +190,8 @@ fn an_option_that_a_network_does_not_have_is_refused_and_those_that_do_are_named
                 NodeOption::Height => setup.options.height = Some(1),
                 NodeOption::ProtocolVersion => setup.options.protocol_version = Some(1),
                 NodeOption::Head => setup.options.head = Some(NEW_HEAD),
-                _ => setup.options.capabilities = vec![eth(69)],
+                NodeOption::Capabilities => setup.options.capabilities = vec![eth(69)],
+                _ => panic!("{option:?} has no value here"),
             }
             assert!(setup.options.given().eq([option]));
             let error = match network.node(&setup) {
