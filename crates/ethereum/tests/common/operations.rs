@@ -3,12 +3,12 @@
 //! [`run`].
 //!
 //! The first byte sets the scene: bits 0 and 1 who the parties are (0, 1 two nodes; 2 a rogue that
-//! has exchanged keys dials a node; 3 a node dials such a rogue), bit 2 whether the node or dialler is isolated,
-//! bit 3 whether a second capability is shared, bits 4 to 6 what is wrong (0 to 2 nothing, 3 another
-//! network, 4 another key was dialled, 5 the listener's policy refuses at once, 6 the dialler's
-//! after Hello, 7 no capability is shared). Each operation is one byte: bit 7 the party (0 the
-//! dialler), the rest modulo 12 the operation. It takes its arguments from the bytes that follow;
-//! the end of the bytes is the end of the list.
+//! has exchanged keys dials a node; 3 a node dials such a rogue), bit 2 whether the first of two
+//! nodes is isolated, bit 3 whether a second capability is shared, bits 4 to 6 what is wrong (0 to 2
+//! nothing, 3 another network, 4 another key was dialled, 5 the listener's policy refuses at once,
+//! 6 the dialler's after Hello, 7 no capability is shared; 4 to 6 between two nodes). Each operation
+//! is one byte: bit 7 the party (0 the dialler), the rest modulo 12 the operation. It takes its
+//! arguments from the bytes that follow; the end of the bytes is the end of the list.
 //!
 //! | number | operation | arguments |
 //! |---|---|---|
