@@ -199,8 +199,8 @@ def memory(runs):
 SECTION = """\
 ## Matcher
 
-Measured on {date} with `bench/matcher/run`: of {repeat} runs of each the quietest. What each rule and extra
-means stands in [matcher.md](matcher.md).
+Measured on {date} with `bench/matcher/run`: of {repeat} runs of each the quietest. What each
+rule and extra means stands in [matcher.md](matcher.md).
 
 {targets}
 ### By size
