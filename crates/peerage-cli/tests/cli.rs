@@ -366,7 +366,7 @@ fn mistakes_in_usage_exit_with_2_and_say_what_to_do() {
             &["probe", "127.0.0.1:1"][..],
             "enode://KEY@127.0.0.1:1 or zec://127.0.0.1:1 or dcr://127.0.0.1:1",
         ),
-        (&["probe", "btc://h:1"], "enode://, zec://, dcr://"),
+        (&["probe", "btc://h:1"], "enode://, enr:, zec://, dcr://"),
         (
             &["probe", "-n", "bitcoin", "h:1"],
             "ethereum, zcash, decred",
@@ -482,4 +482,66 @@ fn help_goes_to_stdout_and_lists_every_command() {
     ] {
         assert!(help.contains(command));
     }
+}
+
+/// A fork that is added to a table counts without a restart, and a table with an error changes nothing.
+#[cfg(unix)]
+#[test]
+fn a_listener_reads_its_tables_again_when_it_is_told_to() {
+    let folder = TempDir::new("reload");
+    let file = folder.0.join("ethereum.toml");
+    let table = |network_id: u32| {
+        format!(
+            "network = \"ethereum\"\n\n[[chain]]\nname = \"ours\"\nnetwork_id = {network_id}\n\
+             chain_id = 1\ngenesis_hash = \"{}\"\n",
+            "ab".repeat(32)
+        )
+    };
+    std::fs::write(&file, table(7)).unwrap();
+    let tables = folder.0.to_str().unwrap();
+    let node = ["ethereum", "--chain", "ours", "--tables", tables];
+    let mut all = vec!["listen"];
+    all.extend(node);
+    all.extend(["--bind", "127.0.0.1:0", "--json", "--for", "60s"]);
+    let mut child = peerage(&all).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let address = next(&mut lines)["address"].as_str().unwrap().to_owned();
+    let mut reread = |text: String| {
+        std::fs::write(&file, text).unwrap();
+        let mut hangup = Command::new("kill");
+        hangup.args(["-HUP", &child.id().to_string()]);
+        assert!(hangup.status().unwrap().success());
+        loop {
+            let line = next(&mut lines);
+            if line["type"] == "tables" {
+                return line;
+            }
+        }
+    };
+    let kind = || {
+        let output = run(&[
+            "probe", "--json", "--chain", "ours", "--tables", tables, &address,
+        ]);
+        let verdict = json_lines(&output).pop().unwrap();
+        verdict["kind"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(kind(), "greeted");
+    assert_eq!(reread(table(8))["ok"], true);
+    assert_eq!(kind(), "greeted", "both sides are on network 8 now");
+
+    let told = reread(format!("{}surprise = 1\n", table(9)));
+    assert_eq!(told["ok"], false);
+    let message = told["reason"]["message"].as_str().unwrap().to_owned();
+    assert!(
+        message.contains("ethereum.toml") && message.contains("line 8"),
+        "{message}"
+    );
+    std::fs::write(folder.0.join("ethereum.toml"), table(9)).unwrap();
+    assert_eq!(
+        kind(),
+        "wrong_network",
+        "the listener is on network 8 still"
+    );
+    drop(child.kill());
+    drop(child.wait());
 }
