@@ -142,7 +142,7 @@ fn an_unknown_chain_or_scheme_says_what_there_is() {
     assert_eq!(detail(&scheme)[0], ("got", "ftp".to_owned()));
     assert_eq!(
         detail(&scheme)[1],
-        ("known", "enode://, zec://, dcr://".to_owned())
+        ("known", "enode://, enr:, zec://, dcr://".to_owned())
     );
 }
 

@@ -27,7 +27,7 @@ fn every_network_is_found_by_its_name_and_by_its_scheme() {
     for stranger in ["", "Zcash", "zec", "bitcoin", "zcash ", "eth", "enode"] {
         assert!(by_name(stranger).is_none(), "{stranger:?}");
     }
-    for stranger in ["", "zec", "zcash://host", "http://host", "enode", "enr:-"] {
+    for stranger in ["", "zec", "zcash://host", "http://host", "enode", "enr"] {
         assert!(by_scheme(stranger).is_none(), "{stranger:?}");
     }
 }
@@ -163,7 +163,7 @@ fn an_unknown_scheme_is_told_with_those_there_are() {
     ] {
         let error: UnknownScheme = PeerAddress::parse(text).unwrap_err();
         let expected =
-            format!("{got}:// belongs to no network; there are enode://, zec://, dcr://");
+            format!("{got}:// belongs to no network; there are enode://, enr:, zec://, dcr://");
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.kind(), Kind::Usage);
     }
