@@ -1,0 +1,45 @@
+//! Finding peers: discovery v5 as a running service, and the interface through which candidates
+//! flow.
+//!
+//! ```text
+//!  Sockets ◄─ datagrams ─► owner task ◄─ commands ─ Handle (clones)
+//!                          Discovery   ── answers ─►
+//!                              ├─ control: bounded, never loses ─► Control
+//!                              ├─ gossip: bounded, counts losses ─► Gossip
+//!                              └─ new records ─► Discv5Finder ─► Candidate
+//! ```
+//!
+//! - [`Sockets`]: one UDP socket for each family.
+//! - [`start`]: one task owns the [`peerage_discv5::Discovery`] machine and the sockets; a
+//!   [`Handle`] talks to it.
+//! - [`Finder`]: whatever finds candidates, by which way ever; [`Discv5Finder`] is one.
+//! - [`Control`], [`Gossip`]: what happens, in two lanes that never share a queue.
+//!
+//! It dials nobody and keeps no book: a [`Candidate`] is an address not yet tried. It reads no wall
+//! clock and draws no randomness: the key, the record and a seed come from the caller.
+//!
+//! Datagrams are received and sent one call each, up to 32 for each readiness. Batched system calls
+//! would save a fifth of the kernel's share on loopback, and the crate that offers them without
+//! `unsafe` also forbids fragmentation, which loses full-sized packets on narrow paths.
+
+mod candidate;
+mod command;
+mod fresh;
+mod handle;
+mod lanes;
+mod owner;
+mod ports;
+mod searcher;
+mod service;
+mod socket;
+mod talk;
+
+pub use candidate::{Candidate, Claims, Finder, Next, Source};
+pub use fresh::Fresh;
+pub use handle::{CallError, Handle, Pong};
+pub use lanes::{Control, Foreign, Gossip};
+pub use owner::Metrics;
+pub use searcher::{Discv5Finder, SOURCE, Search};
+pub use service::{Running, Setup, start};
+pub use socket::{Bind, BindError, Sockets};
+pub use talk::{TalkAnswerError, TalkRequest, TalkRequests};
