@@ -1,9 +1,15 @@
 //! Arguments that several commands share.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use peerage::devp2p::table::{ChainTable, NETWORK};
+use peerage::devp2p::{ForkFilter, Table};
+use peerage::discv5::discovery::Filter;
+use peerage::discv5::record::Unverified;
+use peerage::discv5::{NodeId, Record};
 use peerage::networks::{
     AnyNetwork, AnyNode, Capability, Head, NETWORKS, Options, PeerAddress, Setup, by_name,
 };
@@ -143,6 +149,81 @@ pub(crate) fn destination(text: &str, node: &dyn AnyNode) -> Result<Destination,
         .map_err(|error| misused(format!("{text:?} is no address: {error}")))
 }
 
+/// A node's record in text, verified.
+pub(crate) fn record(text: &str) -> Result<Record, String> {
+    let read = text.trim().parse::<Unverified>();
+    read.and_then(Unverified::verify)
+        .map_err(|error| match std::error::Error::source(&error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        })
+}
+
+/// An entry of a record: `KEY`, or `KEY=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EntryArg {
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Option<Vec<u8>>,
+}
+
+impl EntryArg {
+    /// The filter that wants this entry.
+    pub(crate) fn filter(&self) -> Filter {
+        Filter {
+            key: self.key.clone(),
+            value: self.value.clone(),
+        }
+    }
+}
+
+/// An entry: its value is bytes as `0x…`, a number, or else text.
+pub(crate) fn entry(text: &str) -> Result<EntryArg, String> {
+    let (key, value) = match text.split_once('=') {
+        Some((key, value)) => (key, Some(value)),
+        None => (text, None),
+    };
+    if key.is_empty() {
+        return Err("expected KEY or KEY=VALUE".into());
+    }
+    let value = value.map(|value| match value.strip_prefix("0x") {
+        Some(digits) => hex::decode(digits).map_err(|error| error.to_string()),
+        None => Ok(match value.parse::<u64>() {
+            Ok(number) => {
+                let bytes = number.to_be_bytes();
+                let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+                bytes[zeros..].to_vec()
+            }
+            Err(_) => value.into(),
+        }),
+    });
+    Ok(EntryArg {
+        key: key.into(),
+        value: value.transpose()?,
+    })
+}
+
+/// A node's id: 64 hexadecimal digits.
+pub(crate) fn node_id(text: &str) -> Result<NodeId, String> {
+    NodeId::from_hex(text).ok_or_else(|| "expected the 64 hexadecimal digits of a node id".into())
+}
+
+/// A chain of Ethereum in the tables.
+pub(crate) fn ethereum_chain(tables: &Tables, name: &str) -> Result<Arc<ChainTable>, Failed> {
+    let table = tables.load(NETWORK, Table::builtin).map_err(usage)?;
+    table.chain(name).cloned().ok_or_else(|| {
+        let known = table.chains.iter().map(|chain| chain.name.as_str());
+        let known: Vec<_> = known.collect();
+        let known = known.join(", ");
+        misused(format!("{NETWORK} has no chain {name}; it has {known}"))
+    })
+}
+
+/// What a node of this chain judges by that knows no block: the wall clock.
+pub(crate) fn forks_now(chain: &ChainTable) -> ForkFilter {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    chain.forks_by_the_clock(now.map_or(0, |now| now.as_secs()))
+}
+
 /// A span of time: `500ms`, `20s`, `5m`, `2h`, or plain seconds.
 pub(crate) fn span(text: &str) -> Result<Duration, String> {
     let unit_at = text
@@ -217,6 +298,18 @@ mod tests {
         for wrong in ["", "0", "-1s", "3d", "s", "1e9h", "nan", "9999999h"] {
             assert!(span(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn entries_are_text_numbers_or_bytes() {
+        let read = |text: &str| entry(text).map(|entry| (entry.key, entry.value));
+        assert_eq!(read("eth"), Ok((b"eth".to_vec(), None)));
+        assert_eq!(read("x=ab"), Ok((b"x".to_vec(), Some(b"ab".to_vec()))));
+        assert_eq!(read("x=0xab01"), Ok((b"x".to_vec(), Some(vec![0xab, 1]))));
+        assert_eq!(read("x=258"), Ok((b"x".to_vec(), Some(vec![1, 2]))));
+        assert_eq!(read("x=0"), Ok((b"x".to_vec(), Some(vec![]))));
+        assert_eq!(read("x="), Ok((b"x".to_vec(), Some(vec![]))));
+        assert!(read("=1").is_err() && read("x=0xq").is_err());
     }
 
     #[test]

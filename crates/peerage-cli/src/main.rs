@@ -7,6 +7,8 @@ mod args;
 mod decode;
 mod definition;
 mod demo;
+mod disc;
+mod find;
 mod key;
 mod listen;
 mod output;
@@ -46,6 +48,10 @@ enum Command {
     Probe(probe::Args),
     /// Greet inbound peers, a line each.
     Listen(listen::Args),
+    /// Find nodes of a network by discovery v5, a line each.
+    Find(find::Args),
+    /// Talk discovery v5: ask a node, or be one.
+    Disc(disc::Args),
     /// Take bytes apart.
     Decode(decode::Args),
     /// Make or show the key of a node.
@@ -93,20 +99,32 @@ fn main() -> ExitCode {
     }
 }
 
+/// How long a command that hears of an interrupt itself may take to end.
+const LAST_FIGURES: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Runs the command until it ends or is interrupted.
 ///
-/// `listen` and `demo` tidy up on an interrupt themselves; dropping the others closes what they
-/// opened.
+/// `disc serve` hears of an interrupt itself and is left a moment for its last figures; dropping the
+/// others closes what they opened.
 async fn run(cli: Cli) -> Result<Exit, output::Failed> {
     let tables = peerage::networks::tables(cli.tables).map_err(output::usage)?;
     let mut out = Out::stdout();
+    let ends_itself = matches!(&cli.command, Command::Disc(args) if args.ends_itself());
+    let interrupted = async {
+        drop(ctrl_c().await);
+        if ends_itself {
+            tokio::time::sleep(LAST_FIGURES).await;
+        }
+    };
     let work = async {
         match cli.command {
             Command::Demo(args) => demo::run(args, &mut out).await,
             Command::Probe(args) => probe::run(args, tables, &mut out).await,
             Command::Listen(args) => listen::run(args, tables, &mut out).await,
+            Command::Find(args) => find::run(args, tables, &mut out).await,
+            Command::Disc(args) => disc::run(args, tables, &mut out).await,
             Command::Decode(args) => decode::run(&args, &tables, &mut out),
-            Command::Key(args) => key::run(&args, &mut out),
+            Command::Key(args) => key::run(&args, &tables, &mut out),
             Command::Completions(args) => definition::completions(&args, Cli::command(), &mut out),
             Command::Man(args) => definition::man(&args, Cli::command(), &mut out),
         }
@@ -114,6 +132,6 @@ async fn run(cli: Cli) -> Result<Exit, output::Failed> {
     tokio::select! {
         biased;
         result = work => result,
-        _ = ctrl_c() => Ok(Exit::Interrupted),
+        () = interrupted => Ok(Exit::Interrupted),
     }
 }

@@ -475,6 +475,8 @@ fn help_goes_to_stdout_and_lists_every_command() {
         "demo",
         "probe",
         "listen",
+        "find",
+        "disc",
         "decode",
         "key",
         "completions",

@@ -8,6 +8,7 @@ mod explain;
 mod facts;
 mod family;
 pub mod faults;
+pub mod find;
 mod greeter;
 mod hex;
 mod identity;

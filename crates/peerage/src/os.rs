@@ -13,6 +13,14 @@ pub(crate) fn wall_clock() -> UnixTime {
     })
 }
 
+/// Milliseconds since 1970 now; 0 where the clock is set before that.
+pub(crate) fn milliseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
 /// The moment `limit` from `now`; one that never comes when the clock cannot count that far, so that
 /// `Duration::MAX` means no limit.
 pub(crate) fn deadline(now: Instant, limit: Duration) -> Instant {

@@ -1,7 +1,5 @@
 //! `peerage decode enr`: a node record taken apart.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use peerage::Tables;
 use peerage::devp2p::fork::RecordEntryError;
 use peerage::devp2p::table::NETWORK;
@@ -9,7 +7,8 @@ use peerage::devp2p::{ForkFilter, Table};
 use peerage::discv5::record::{Record, Unverified};
 use serde_json::{Value, json};
 
-use crate::output::{Exit, Failed, Out, Tone, misused, usage};
+use crate::args::{ethereum_chain, forks_now};
+use crate::output::{Exit, Failed, Out, Tone, usage};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -34,7 +33,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> {
     let table = tables.load(NETWORK, Table::builtin).map_err(usage)?;
-    let forks = forks(&table, &args.chain)?;
+    let forks = forks_now(&*ethereum_chain(tables, &args.chain)?);
     let read = args.text.trim().parse::<Unverified>();
     match read.and_then(Unverified::verify) {
         Ok(record) => {
@@ -61,23 +60,6 @@ pub(super) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, F
             Ok(Exit::No)
         }
     }
-}
-
-/// What a node of this chain judges by that knows no block: the wall clock.
-fn forks(table: &Table, chain: &str) -> Result<ForkFilter, Failed> {
-    let Some(found) = table.chain(chain) else {
-        let known: Vec<_> = table
-            .chains
-            .iter()
-            .map(|chain| chain.name.as_str())
-            .collect();
-        let known = known.join(", ");
-        return Err(misused(format!(
-            "{NETWORK} has no chain {chain}; it has {known}"
-        )));
-    };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    Ok(found.forks_by_the_clock(now.map_or(0, |now| now.as_secs())))
 }
 
 /// What a record says about the chain of its node.

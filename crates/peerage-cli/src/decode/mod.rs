@@ -3,6 +3,7 @@
 mod enode;
 mod enr;
 mod frame;
+mod packet;
 
 use clap::Subcommand;
 use peerage::Tables;
@@ -24,6 +25,8 @@ enum What {
     Enode(enode::Args),
     /// A node record (EIP-778): who signed it, where the node is, and which chain it follows.
     Enr(enr::Args),
+    /// A packet of discovery v5: its header unmasked, its message decrypted where the key is known.
+    Packet(packet::Args),
 }
 
 pub(crate) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> {
@@ -31,5 +34,6 @@ pub(crate) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, F
         What::Frame(args) => frame::run(args, tables, out),
         What::Enode(args) => enode::run(args, out),
         What::Enr(args) => enr::run(args, tables, out),
+        What::Packet(args) => packet::run(args, out),
     }
 }
