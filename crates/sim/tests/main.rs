@@ -1,0 +1,4 @@
+//! The crate's tests: one program, a module per file. No file here sees a private item.
+
+#![cfg(test)]
+mod swarm;
