@@ -33,10 +33,10 @@ enum Layer {
     L2,
     L3,
     L4,
+    /// The simulator: beside the stack, above what it simulates; the command line runs it.
+    Side,
     /// The library and the command line.
     Top,
-    /// The simulator: beside the stack, above what it simulates.
-    Side,
     /// Not part of peerage: builds and checks it.
     Tool,
 }
@@ -86,8 +86,12 @@ const ROOMS: &[Room] = &[
     ),
     room("peerage-node", L4, &[UpTo(L3)]),
     room("peerage", Top, &[UpTo(L4)]),
-    room("peerage-cli", Top, &[Only("peerage")]),
     room("peerage-sim", Side, &[UpTo(L2)]),
+    room(
+        "peerage-cli",
+        Top,
+        &[Only("peerage"), Only("peerage-sim")],
+    ),
     room("xtask", Tool, &[]),
 ];
 

@@ -13,6 +13,7 @@ mod key;
 mod listen;
 mod output;
 mod probe;
+mod sim;
 mod transcript;
 
 use std::process::ExitCode;
@@ -54,6 +55,8 @@ enum Command {
     Disc(disc::Args),
     /// Take bytes apart.
     Decode(decode::Args),
+    /// Run a network of many nodes in virtual time.
+    Sim(sim::Args),
     /// Make or show the key of a node.
     Key(key::Args),
     /// Print the completions of a shell.
@@ -125,6 +128,7 @@ async fn run(cli: Cli) -> Result<Exit, output::Failed> {
             Command::Disc(args) => disc::run(args, tables, &mut out).await,
             Command::Decode(args) => decode::run(&args, &tables, &mut out),
             Command::Key(args) => key::run(&args, &tables, &mut out),
+            Command::Sim(args) => sim::run(args, &mut out).await,
             Command::Completions(args) => definition::completions(&args, Cli::command(), &mut out),
             Command::Man(args) => definition::man(&args, Cli::command(), &mut out),
         }

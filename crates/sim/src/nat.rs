@@ -137,6 +137,13 @@ impl Nat {
         Some(SocketAddr::new(self.ip, mapping.port))
     }
 
+    /// Where a datagram would seem to come from, if there is a mapping for it already.
+    pub fn mapped(&self, now: Instant, inside: SocketAddr, to: SocketAddr) -> Option<SocketAddr> {
+        let key = (inside, (self.kind == NatKind::Symmetric).then_some(to));
+        let mapping = self.mappings.get(&key).filter(|m| m.expires_at > now)?;
+        Some(SocketAddr::new(self.ip, mapping.port))
+    }
+
     /// A new mapping, with a port that no living one has.
     fn open(&mut self, now: Instant, key: Key) -> Option<()> {
         self.close(&key);
@@ -195,8 +202,8 @@ impl Nat {
     /// Who inside gets a datagram from an address that nobody has ever sent to.
     pub fn stranger(&self, now: Instant, port: u16) -> Option<SocketAddr> {
         let key = self.by_port.get(&port)?;
-        let mapping = self.mappings.get(key).filter(|m| m.expires_at > now)?;
-        (self.kind == NatKind::FullCone && mapping.port == port).then_some(key.0)
+        let is_living = self.mappings.get(key).is_some_and(|m| m.expires_at > now);
+        (is_living && self.kind == NatKind::FullCone).then_some(key.0)
     }
 
     /// How many mappings there are, those that are over included until they are looked for.

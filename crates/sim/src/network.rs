@@ -285,6 +285,27 @@ impl<M: Machine> Network<M> {
         (self.host(id).condition == Condition::Running).then_some(id)
     }
 
+    /// Who would get a datagram that a host sends to `addr` now, were it not lost by chance.
+    pub fn reached_by(&self, sender: HostId, addr: SocketAddr) -> Option<HostId> {
+        let host = self.host(sender);
+        let source = match host.nat {
+            None => Some(host.addr),
+            Some(nat) => self.gateway(nat).nat.mapped(self.now, host.addr, addr),
+        };
+        let neighbour = self.neighbour(sender, addr);
+        let id = match (neighbour, source) {
+            (Some(id), _) => id,
+            // Through a new mapping it would come from where nobody was ever sent to.
+            (None, None) => self.reached_by_strangers(addr)?,
+            (None, Some(from)) => self.receiver_of(sender, from, addr).ok()?,
+        };
+        let receiver = self.host(id);
+        let passes = receiver.condition == Condition::Running
+            && host.condition == Condition::Running
+            && !self.is_cut(host.groups, receiver.groups);
+        passes.then_some(id)
+    }
+
     /// Uses a machine, and takes up what it wants done. It has no effect on the network if the host
     /// is not running.
     pub fn with<T>(&mut self, id: HostId, f: impl FnOnce(&mut M, Now) -> T) -> T {
@@ -484,21 +505,26 @@ impl<M: Machine> Network<M> {
         gateway.behind.get(&to).copied()
     }
 
-    fn receiver_of(&self, parcel: &Parcel) -> Result<HostId, Lost> {
-        let neighbour = self.neighbour(parcel.sender, parcel.to);
-        if let Some(id) = neighbour.or_else(|| self.by_addr.get(&parcel.to).copied()) {
+    fn receiver_of(
+        &self,
+        sender: HostId,
+        from: SocketAddr,
+        to: SocketAddr,
+    ) -> Result<HostId, Lost> {
+        let neighbour = self.neighbour(sender, to);
+        if let Some(id) = neighbour.or_else(|| self.by_addr.get(&to).copied()) {
             return Ok(id);
         }
-        let nat = self.by_nat_ip.get(&parcel.to.ip());
+        let nat = self.by_nat_ip.get(&to.ip());
         let gateway = self.gateway(*nat.ok_or(Lost::Unroutable)?);
-        let inside = gateway.nat.inbound(self.now, parcel.from, parcel.to.port());
+        let inside = gateway.nat.inbound(self.now, from, to.port());
         let host = inside.and_then(|inside| gateway.behind.get(&inside));
         host.copied().ok_or(Lost::Blocked)
     }
 
     fn deliver(&mut self, mut parcel: Parcel) {
         self.traffic.under_way -= 1;
-        let id = match self.receiver_of(&parcel) {
+        let id = match self.receiver_of(parcel.sender, parcel.from, parcel.to) {
             Ok(id) => id,
             Err(why) => {
                 self.drop_parcel(parcel.sender, why);

@@ -38,8 +38,9 @@ pub struct Plan {
     pub settle: Duration,
     /// The lookups of a round begin at random times within so long. 10 s.
     pub round: Duration,
-    /// How each node behaves. The defaults, but for `auto_update`, without which no node behind a
-    /// translator would ever be found.
+    /// How each node behaves. The defaults, but: `auto_update`, without which no node behind a
+    /// translator would ever be found; and to save memory, ciphers kept ready for 4 sessions and
+    /// 256 verified records remembered, which costs processor time and changes nothing else.
     pub config: Config,
 }
 
@@ -63,6 +64,8 @@ impl Default for Plan {
             round: Duration::from_secs(10),
             config: Config {
                 auto_update: true,
+                max_expanded: 4,
+                max_verified: 256,
                 ..Config::default()
             },
         }

@@ -17,8 +17,10 @@ pub struct Round {
     pub unmade: usize,
     /// Nodes that a stranger reached when the round began.
     pub reachable: usize,
-    /// Of the true nearest reachable nodes, those found, and all.
+    /// Of the true nearest nodes that the searcher reaches, those found, and all.
     pub hits: (usize, usize),
+    /// Of the true nearest nodes that any stranger reaches, those found, and all.
+    pub public_hits: (usize, usize),
     /// How long each took, in the order of their ends.
     durations: Vec<Duration>,
 }
@@ -38,9 +40,21 @@ impl Round {
         self.durations.push(took);
     }
 
-    /// The share of the true nearest reachable nodes that the lookups found.
+    pub(super) fn note_public(&mut self, truth: &[NodeId], found: &[NodeId]) {
+        self.public_hits.0 += truth.iter().filter(|id| found.contains(id)).count();
+        self.public_hits.1 += truth.len();
+    }
+
+    /// The share of the true nearest reachable nodes that the lookups found. Reachable are those
+    /// that the searcher reaches when its lookup ends, at the address that their record names.
     pub fn recall(&self) -> f64 {
         share(self.hits.0, self.hits.1)
+    }
+
+    /// The same where reachable are only those that any stranger reaches. A node behind a
+    /// translator that the searcher knows takes the place of one of them in its results.
+    pub fn public_recall(&self) -> f64 {
+        share(self.public_hits.0, self.public_hits.1)
     }
 
     /// The duration that this share of the lookups did not exceed.

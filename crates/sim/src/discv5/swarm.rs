@@ -23,6 +23,12 @@ const PORT: u16 = 9000;
 /// After which time without its end a lookup counts as hanging: none may take so long.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Nodes that can be asked for, and where they are.
+struct Named {
+    nearest: Nearest,
+    host_of: BTreeMap<NodeId, HostId>,
+}
+
 /// Many nodes that find each other, beginning with the boot nodes.
 #[derive(Debug)]
 pub struct Swarm {
@@ -172,6 +178,7 @@ impl Swarm {
         let mut rng = self.plan.seed.rng("round", self.rounds);
         let begun = self.network.now();
         let reachable = self.reachable();
+        let everybody = self.named();
         let hosts = self.network.hosts();
         let mut starts: Vec<_> = hosts
             .filter(|id| self.is_started(*id))
@@ -197,9 +204,10 @@ impl Swarm {
                     continue;
                 };
                 let own = self.network.machine(host).node_id();
-                let truth = reachable.to(&target, results, &own);
                 let found: Vec<_> = nodes.iter().map(Record::node_id).collect();
+                let truth = self.nearest_reached(&everybody, host, &target, results);
                 round.note(at.saturating_duration_since(start), &truth, &found);
+                round.note_public(&reachable.to(&target, results, &own), &found);
             }
             if let Some((at, host, target)) = starts.next_if(|(at, ..)| *at <= until) {
                 let search = self
@@ -241,6 +249,52 @@ impl Swarm {
             .filter(|id| self.is_started(*id) && self.is_reachable(*id))
             .map(|id| self.network.machine(id).node_id())
             .collect()
+    }
+
+    /// The running nodes whose record names an address, and which hosts they are on.
+    fn named(&self) -> Named {
+        let hosts = self.network.hosts();
+        let named = hosts.filter(|id| {
+            let machine = self.network.machine(*id);
+            self.is_started(*id) && machine.external_endpoints().next().is_some()
+        });
+        let host_of: BTreeMap<_, _> = named
+            .map(|id| (self.network.machine(id).node_id(), id))
+            .collect();
+        Named {
+            nearest: host_of.keys().copied().collect(),
+            host_of,
+        }
+    }
+
+    /// The nodes nearest to `target` that a host reaches now at the address that their record names.
+    fn nearest_reached(
+        &self,
+        named: &Named,
+        from: HostId,
+        target: &NodeId,
+        count: usize,
+    ) -> Vec<NodeId> {
+        let own = self.network.machine(from).node_id();
+        let is_reached = |id: &NodeId| {
+            let Some(&host) = named.host_of.get(id) else {
+                return false;
+            };
+            let mut at = self.network.machine(host).external_endpoints();
+            at.any(|at| self.network.reached_by(from, at.socket_addr()) == Some(host))
+        };
+        // More and more of the nearest, until enough of them are reached or there are no others.
+        let mut of = 2 * count;
+        loop {
+            let nearest = named.nearest.to(target, of, &own);
+            let is_all = nearest.len() < of;
+            let mut reached: Vec<_> = nearest.into_iter().filter(is_reached).collect();
+            if reached.len() >= count || is_all {
+                reached.truncate(count);
+                return reached;
+            }
+            of *= 2;
+        }
     }
 
     /// Whether a stranger reaches a node now at an address that its record names.
