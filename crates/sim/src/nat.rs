@@ -158,8 +158,8 @@ impl Nat {
             let port = self.next_port;
             self.next_port = port.checked_add(1).unwrap_or(FIRST_PORT);
             let holder = self.by_port.get(&port).copied();
-            let is_held =
-                holder.is_some_and(|key| self.mappings.get(&key).is_some_and(|m| m.expires_at > now));
+            let is_held = holder
+                .is_some_and(|key| self.mappings.get(&key).is_some_and(|m| m.expires_at > now));
             if is_held {
                 continue;
             }

@@ -42,9 +42,14 @@ impl fmt::Display for Seed {
 /// When the run does, or when the variable is no number.
 #[expect(clippy::print_stderr, reason = "a failing test tells how to repeat it")]
 pub fn each(seeds: impl IntoIterator<Item = u64>, run: impl FnMut(Seed)) {
-    each_of(std::env::var(VARIABLE).ok().as_deref(), seeds, run, |hint| {
-        eprintln!("{hint}");
-    });
+    each_of(
+        std::env::var(VARIABLE).ok().as_deref(),
+        seeds,
+        run,
+        |hint| {
+            eprintln!("{hint}");
+        },
+    );
 }
 
 /// [`each`] without the environment: `only` is the variable's value, and `tell` gets the hint.

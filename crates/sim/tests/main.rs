@@ -1,4 +1,10 @@
 //! The crate's tests: one program, a module per file. No file here sees a private item.
 
 #![cfg(test)]
+mod common;
+
+mod nats;
+mod partitions;
+mod seeds;
 mod swarm;
+mod weather;

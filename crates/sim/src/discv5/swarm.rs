@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use peerage_discv5::NodeId;
 use peerage_discv5::curve::SecretKey;
 use peerage_discv5::discovery::{Discovery, Event, Metrics, SearchId};
 use peerage_discv5::record::{Builder, Record};
-use peerage_discv5::NodeId;
 
 use super::nearest::Nearest;
 use super::plan::{Plan, PlanError};
@@ -182,7 +182,13 @@ impl Swarm {
         let hosts = self.network.hosts();
         let mut starts: Vec<_> = hosts
             .filter(|id| self.is_started(*id))
-            .map(|id| (begun + rng.duration(self.plan.round), id, NodeId(rng.bytes())))
+            .map(|id| {
+                (
+                    begun + rng.duration(self.plan.round),
+                    id,
+                    NodeId(rng.bytes()),
+                )
+            })
             .collect();
         starts.sort_unstable_by_key(|(at, id, _)| (*at, *id));
         let mut round = Round::new(reachable.len());
@@ -227,11 +233,7 @@ impl Swarm {
         round
     }
 
-    fn run_until_told(
-        &mut self,
-        until: Instant,
-        mut on_event: impl FnMut(HostId, Event, Instant),
-    ) {
+    fn run_until_told(&mut self, until: Instant, mut on_event: impl FnMut(HostId, Event, Instant)) {
         while let Some((host, event)) = self.network.poll_event(until) {
             on_event(host, event, self.network.now());
         }
@@ -337,7 +339,11 @@ impl Swarm {
 }
 
 pub(super) fn share(part: usize, of: usize) -> f64 {
-    if of == 0 { 0.0 } else { part as f64 / of as f64 }
+    if of == 0 {
+        0.0
+    } else {
+        part as f64 / of as f64
+    }
 }
 
 /// The key of the node of this number.
