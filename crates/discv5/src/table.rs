@@ -390,6 +390,16 @@ impl Table {
         bucket.nodes.last()
     }
 
+    /// The most recently seen node of a random bucket: the one most likely to answer.
+    pub fn node_to_rely_on(&self, rng: &mut Rng) -> Option<&Entry> {
+        let seen = self.buckets.iter().filter_map(|bucket| {
+            let first = bucket.nodes.first();
+            first.filter(|entry| entry.seen)
+        });
+        let seen: Vec<_> = seen.collect();
+        seen.get(rng.below(seen.len())).copied()
+    }
+
     /// Where the bucket of an id is.
     fn bucket_of(&self, id: &NodeId) -> usize {
         // The first starts at zero, so at least one starts at or before the id.

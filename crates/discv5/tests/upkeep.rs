@@ -97,6 +97,21 @@ fn our_own_outage_does_not_empty_the_table() {
 }
 
 #[test]
+fn when_most_nodes_vanish_at_once_they_are_blamed_and_not_our_own_network() {
+    let mut net = star(16, 13, Config::default());
+    net.run(minutes(3));
+    assert_eq!(net.nodes[0].machine.metrics().table_seen, 12);
+    for n in 5..13 {
+        net.nodes[n].is_up = false;
+    }
+    net.run(minutes(15));
+    let table = net.nodes[0].machine.table();
+    let living: Vec<_> = (1..5).map(|n| net.record(n).node_id()).collect();
+    assert!(living.iter().all(|id| table.node(id).is_some()));
+    assert_eq!(table.len(), living.len());
+}
+
+#[test]
 fn boot_nodes_stay_and_come_back() {
     let mut net = Net::of(5, 4, &Config::default());
     let boot = net.record(1);

@@ -11,6 +11,7 @@ use super::action::{Event, NotDiscoverable};
 use super::calls::{Body, Purpose};
 use crate::node_id::NodeId;
 use crate::record::Record;
+use crate::table::Entry;
 
 /// When each of the node's own doings is due; all `None` until it is started.
 #[derive(Debug, Default)]
@@ -138,7 +139,7 @@ impl Discovery {
         if is_due(self.upkeep.revalidate_at) {
             self.plan_revalidation(now);
             self.sessions.cool();
-            let node = self.table.node_to_revalidate(&mut self.rng);
+            let node = self.node_to_ask();
             if let Some(node) = node.map(|entry| entry.id()) {
                 self.ask_liveness(now, &node);
             }
@@ -157,6 +158,20 @@ impl Discovery {
             self.upkeep.majority_at = Some(now + self.config.majority_interval);
             self.count_votes(now);
         }
+    }
+
+    /// The node to revalidate. After a silence it is one that is likely to answer: when many nodes
+    /// vanish at once, they are soon the least recently seen of every bucket, and if only they were
+    /// asked, our own network would seem to be down and none would lose its place.
+    fn node_to_ask(&mut self) -> Option<&Entry> {
+        let table = &self.table;
+        let doubtful = self.upkeep.silent_in_a_row > 0;
+        let relied_on = if doubtful {
+            table.node_to_rely_on(&mut self.rng)
+        } else {
+            None
+        };
+        relied_on.or_else(|| table.node_to_revalidate(&mut self.rng))
     }
 
     /// While the table is thin, looks for our neighbours again.
