@@ -76,6 +76,9 @@ const SWEEP: usize = 64;
 /// The first port given out.
 const FIRST_PORT: u16 = 1024;
 
+/// How many ports there are to give out.
+const PORTS: usize = (u16::MAX - FIRST_PORT) as usize + 1;
+
 /// One translator, with one address outside.
 #[derive(Debug)]
 pub struct Nat {
@@ -151,10 +154,9 @@ impl Nat {
             let over = self.mappings.iter().filter(|(_, m)| m.expires_at <= now);
             let over: Vec<Key> = over.map(|(key, _)| *key).collect();
             over.iter().for_each(|key| self.close(key));
-            self.sweep_at = (2 * self.mappings.len()).max(SWEEP);
+            self.sweep_at = (2 * self.mappings.len()).clamp(SWEEP, PORTS);
         }
-        let ports = usize::from(u16::MAX - FIRST_PORT) + 1;
-        for _ in 0..ports {
+        for _ in 0..PORTS {
             let port = self.next_port;
             self.next_port = port.checked_add(1).unwrap_or(FIRST_PORT);
             let holder = self.by_port.get(&port).copied();
