@@ -110,11 +110,13 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
         text(out, &args, &report, &host)?;
     }
     let recall = report.rounds.last().map(Round::recall);
-    Ok(if recall.is_none_or(|recall| recall >= args.expect.share()) {
-        Exit::Yes
-    } else {
-        Exit::No
-    })
+    Ok(
+        if recall.is_none_or(|recall| recall >= args.expect.share()) {
+            Exit::Yes
+        } else {
+            Exit::No
+        },
+    )
 }
 
 fn seconds(span: Duration) -> String {
@@ -196,7 +198,10 @@ fn text(out: &mut Out, args: &Discv5Args, report: &Report, host: &Host) -> Resul
         ),
     )?;
     row("virtual time", seconds(report.elapsed))?;
-    row("seed", format!("{}, trace {:032x}", args.seed, report.trace))?;
+    row(
+        "seed",
+        format!("{}, trace {:032x}", args.seed, report.trace),
+    )?;
     let cpu = host.cpu.map_or("unknown".into(), |cpu| {
         let each = cpu.as_secs_f64() * 1e3 / args.nodes as f64;
         format!("{}, {each:.1} ms a node", seconds(cpu))
@@ -206,7 +211,10 @@ fn text(out: &mut Out, args: &Discv5Args, report: &Report, host: &Host) -> Resul
     });
     row(
         "this machine",
-        format!("{} elapsed, CPU {cpu}, peak memory {memory}", seconds(host.elapsed)),
+        format!(
+            "{} elapsed, CPU {cpu}, peak memory {memory}",
+            seconds(host.elapsed)
+        ),
     )?;
     Ok(())
 }
@@ -298,7 +306,9 @@ fn cpu_time() -> Option<Duration> {
 /// The most resident memory so far in bytes: `VmHWM` of `/proc/self/status` (proc(5)).
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

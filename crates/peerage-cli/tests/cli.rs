@@ -551,9 +551,13 @@ fn a_listener_reads_its_tables_again_when_it_is_told_to() {
 #[test]
 fn a_simulation_repeats_its_figures_from_the_seed() {
     let simulate = |seed: &str| {
-        let args = ["sim", "discv5", "--nodes", "60", "--loss", "0.05", "--nat", "0.3", "--json"];
+        let args = [
+            "sim", "discv5", "--nodes", "60", "--loss", "0.05", "--nat", "0.3", "--json",
+        ];
         let mut command = peerage(&args);
-        command.args(["--seed", seed]).env_remove("PEERAGE_SIM_SEED");
+        command
+            .args(["--seed", seed])
+            .env_remove("PEERAGE_SIM_SEED");
         let output = command.output().unwrap();
         assert_eq!(code(&output), 0, "{}", stderr(&output));
         assert!(stderr(&output).contains("round 2"), "{}", stderr(&output));
@@ -565,7 +569,10 @@ fn a_simulation_repeats_its_figures_from_the_seed() {
         assert!(host["elapsed_ms"].as_f64().unwrap() > 0.0, "{host}");
         if cfg!(target_os = "linux") {
             assert!(host["cpu_ms"].as_f64().unwrap() > 0.0, "{host}");
-            assert!(host["peak_memory_bytes"].as_u64().unwrap() > 1 << 20, "{host}");
+            assert!(
+                host["peak_memory_bytes"].as_u64().unwrap() > 1 << 20,
+                "{host}"
+            );
         }
     }
     assert_eq!(first, again);
@@ -579,11 +586,17 @@ fn a_simulation_repeats_its_figures_from_the_seed() {
 
 #[test]
 fn a_simulation_says_no_when_less_is_found_than_expected() {
-    let args = ["sim", "discv5", "--nodes", "20", "--loss", "0.9", "--rounds", "1"];
+    let args = [
+        "sim", "discv5", "--nodes", "20", "--loss", "0.9", "--rounds", "1",
+    ];
     let output = run(&args);
     assert_eq!(code(&output), 1, "{}", stderr(&output));
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(text.contains("recall"), "{text}");
-    assert_eq!(code(&run(&["sim", "discv5", "--nat", "1"])), 2, "no boot node is left");
+    assert_eq!(
+        code(&run(&["sim", "discv5", "--nat", "1"])),
+        2,
+        "no boot node is left"
+    );
     assert_eq!(code(&run(&["sim", "discv5", "--loss", "2"])), 2);
 }
