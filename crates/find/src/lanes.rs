@@ -246,9 +246,11 @@ mod tests {
         loop {
             lanes.pump();
             let pending = lanes.is_pending();
-            match control.next().await.unwrap() {
-                Event::Banned(..) => bans += 1,
-                event => last_outage = Some(event),
+            let event = control.next().await.unwrap();
+            if let Event::Banned(..) = event {
+                bans += 1;
+            } else {
+                last_outage = Some(event);
             }
             if !pending && bans == 1000 && last_outage.is_some() {
                 break;

@@ -5,7 +5,7 @@ use peerage::discv5::Record;
 use peerage::find::{Metrics, Sockets};
 use serde_json::{Value, json};
 
-use crate::output::{Failed, Out, Tone, reason_json, usage};
+use crate::output::{Failed, Out, Tone, environment, reason_json, usage};
 use crate::probe::why;
 
 /// A node as JSON: where its record says it is, and the record.
@@ -58,9 +58,12 @@ pub(crate) fn failed(
 /// Binds sockets. A wrong address is the caller's fault, a port in use the environment's.
 pub(crate) fn bind(at: &peerage::find::Bind) -> Result<Sockets, Failed> {
     use peerage::find::BindError;
-    Sockets::bind(at).map_err(|error| match error {
-        BindError::Nowhere => usage(error),
-        error => crate::output::environment(error, "cannot open a UDP socket"),
+    Sockets::bind(at).map_err(|error| {
+        if matches!(error, BindError::Nowhere) {
+            usage(error)
+        } else {
+            environment(error, "cannot open a UDP socket")
+        }
     })
 }
 
