@@ -10,6 +10,9 @@
 //! - [`trace`]: a digest of everything that happened, to compare two runs.
 //! - [`discv5`]: the discovery machine as a host, and a swarm of them that joins and looks up.
 //!
+//! The tests keep to swarms of a few dozen. Larger ones are run by hand, in release:
+//! `peerage sim discv5 --nodes 10000 --loss 0.05 --nat 0.3 --seed 1`.
+//!
 //! It simulates datagrams, not streams, and the network, not the machines: these are the ones that
 //! run outside.
 //!
