@@ -552,7 +552,7 @@ fn a_listener_reads_its_tables_again_when_it_is_told_to() {
 fn a_simulation_repeats_its_figures_from_the_seed() {
     let simulate = |seed: &str, nodes: &str| {
         let args = [
-            "sim", "discv5", "--nodes", "60", "--loss", "0.05", "--nat", "0.3", "--json",
+            "sim", "discv5", "--nodes", nodes, "--loss", "0.05", "--nat", "0.3", "--json",
         ];
         let mut command = peerage(&args);
         command
