@@ -186,12 +186,18 @@ fn wanted(
     let filters: Vec<Filter> = args.entries.iter().map(EntryArg::filter).collect();
     let forks = (!args.all).then(|| Arc::clone(forks));
     move |record| {
-        let fits = forks.as_ref().is_none_or(|forks| {
-            let entry = record.raw("eth");
-            entry.is_some_and(|entry| forks.judge_record_entry(entry).is_ok())
-        });
+        let fits = forks
+            .as_ref()
+            .is_none_or(|forks| fork(forks, record).is_some());
         fits && filters.iter().all(|filter| filter.accepts(record))
     }
+}
+
+/// The fork that a record names, if it is one of these: whoever follows another chain, or none, is
+/// no peer.
+pub(crate) fn fork(forks: &ForkFilter, record: &Record) -> Option<String> {
+    let standing = forks.judge_record_entry(record.raw("eth")?).ok()?;
+    Some(forks.schedule().name(standing.passed).to_owned())
 }
 
 async fn at_end(deadline: Option<Instant>) {
@@ -212,10 +218,7 @@ fn show(
     let Some(record) = candidate.claims.record() else {
         return Ok(());
     };
-    let fork = record.raw("eth").and_then(|entry| {
-        let standing = forks.judge_record_entry(entry).ok()?;
-        Some(forks.schedule().name(standing.passed).to_owned())
-    });
+    let fork = fork(forks, record);
     let dial = candidate.endpoints.first().map(|at| {
         let key = candidate.public_key.map(peerage::PeerKey);
         let to = Destination {

@@ -80,6 +80,21 @@ fn every_citizen_gets_the_verdict_it_deserves() {
     }
     let ethereum = lines_of(&lines, "verdict").filter(|line| line["network"] == "ethereum");
     let (healthy, broken): (Vec<_>, Vec<_>) = ethereum.partition(|line| line["got"] == "greeted");
+    let told: Vec<_> = lines_of(&lines, "verdict")
+        .filter(|line| line["source"] != "discv5")
+        .collect();
+    let told = told
+        .into_iter()
+        .filter(|line| line["network"] == "ethereum")
+        .map(name);
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [("ethereum", "mirror")],
+        "nobody finds himself"
+    );
+    let discovered = lines_of(&lines, "discovered").next().unwrap();
+    assert_eq!(discovered["found"], 14, "{discovered}");
+    assert_eq!(discovered["passed_over"], 2, "{discovered}");
     let found: Vec<_> = healthy
         .into_iter()
         .map(|line| {
@@ -136,6 +151,7 @@ fn the_story_is_told_in_plain_lines_that_fit() {
     for part in [
         "9 of 9 healthy peers greeted",
         "28 of 28 broken ones explained",
+        "Discovery found 14 of 14 nodes of ethereum hoodi",
         "Try next:",
         " probe enode://",
         "connection_refused",

@@ -73,7 +73,7 @@ where
 }
 
 /// Any port, on loopback only.
-const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A port of this machine's own that accepts.
 pub(super) fn listen() -> Result<(Listener, Endpoint), Failed> {

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::discovery::Scouted;
 use super::visit::{Finding, GREETED, Kept, Story};
-use super::world::Citizen;
+use super::world::{Citizen, Known};
 use super::{Summary, Voice};
 use crate::output::{Out, millis_json, progress, reason_json};
 use crate::probe::{extend, facts_json};
+
+/// What discovery is called.
+const DISCV5: &str = peerage::find::SOURCE.0;
 
 /// Writes lines of JSON.
 pub(super) struct Lines<'a> {
@@ -40,6 +44,21 @@ fn expected(citizen: &Citizen) -> &'static str {
         .map_or(GREETED, |kind| kind.name())
 }
 
+/// Who said where it is.
+const fn source(citizen: &Citizen) -> &'static str {
+    match citizen.known {
+        Known::Told | Known::Discovered(None) => "told",
+        Known::Discovered(Some(_)) => DISCV5,
+    }
+}
+
+const fn found_after(citizen: &Citizen) -> Option<Duration> {
+    match citizen.known {
+        Known::Told => None,
+        Known::Discovered(after) => after,
+    }
+}
+
 fn error(finding: &Finding) -> Option<Value> {
     finding.verdict.as_ref().err().map(reason_json)
 }
@@ -60,9 +79,25 @@ impl Voice for Lines<'_> {
         Ok(())
     }
 
+    fn scouted(&mut self, scouted: &Scouted) -> io::Result<()> {
+        let body = json!({
+            "network": scouted.network,
+            "chain": scouted.chain,
+            "source": DISCV5,
+            "found": scouted.found,
+            "citizens": scouted.citizens,
+            "passed_over": scouted.passed_over,
+            "ok": scouted.is_right(),
+            "took_ms": millis_json(scouted.took),
+        });
+        self.out.json("discovered", body)
+    }
+
     fn found(&mut self, citizen: &Citizen, finding: &Finding) -> io::Result<()> {
         let mut body = about(citizen);
         let verdict = json!({
+            "source": source(citizen),
+            "found_ms": found_after(citizen).map(millis_json),
             "expected": expected(citizen),
             "got": finding.kind(),
             "ok": finding.right,
@@ -122,6 +157,7 @@ impl Voice for Lines<'_> {
             "healthy_greeted": summary.healthy_greeted,
             "broken": summary.broken,
             "broken_explained": summary.broken_explained,
+            "discovery_ok": summary.discovery_right,
             "story_ok": summary.story_right,
             "ok": summary.is_right(),
             "took_s": summary.took.as_secs_f64(),

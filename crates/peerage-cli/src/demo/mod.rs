@@ -3,6 +3,7 @@
 //! Nodes of every network live on loopback in this process, some broken on purpose. All of them are
 //! probed, the healthy ones kept, and one of those is broken before our eyes.
 
+mod discovery;
 mod home;
 mod json;
 mod table;
@@ -17,6 +18,7 @@ use peerage::Direction;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use self::discovery::Scouted;
 use self::visit::{Finding, Keeper, Kept, Story, break_one};
 use self::world::{Citizen, LIMIT};
 use crate::args::span;
@@ -53,6 +55,9 @@ trait Voice: Send {
     /// These are about to be probed.
     fn opens(&mut self, citizens: &[Citizen]) -> io::Result<()>;
 
+    /// Those who can be found were looked for.
+    fn scouted(&mut self, scouted: &Scouted) -> io::Result<()>;
+
     /// One was probed. They come in the order of the world.
     fn found(&mut self, citizen: &Citizen, finding: &Finding) -> io::Result<()>;
 
@@ -79,6 +84,8 @@ struct Summary {
     healthy_greeted: usize,
     broken: usize,
     broken_explained: usize,
+    /// Whether discovery found whom it must, and knew whom not to dial.
+    discovery_right: bool,
     /// Whether the peers that were kept stayed, and the one that left was noticed rightly.
     story_right: bool,
     took: Duration,
@@ -104,6 +111,7 @@ impl Summary {
     const fn is_right(&self) -> bool {
         self.healthy == self.healthy_greeted
             && self.broken == self.broken_explained
+            && self.discovery_right
             && self.story_right
     }
 }
@@ -115,17 +123,22 @@ impl Summary {
 pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
     let start = Instant::now();
     let ends_at = start + args.time;
-    let mut citizens = world::start(ends_at + GRACE)?;
+    let mut world = world::start(ends_at + GRACE)?;
     let mut voice: Box<dyn Voice + '_> = if args.json {
         Box::new(json::Lines::new(out))
     } else {
         Box::new(table::Table::new(out))
     };
 
-    voice.opens(&citizens)?;
-    let findings = probe_all(&citizens, &mut *voice).await?;
-    let mut keeper = Keeper::start(&citizens, greeted(&findings));
-    keep_until(ends_at, &citizens, &mut keeper, &mut *voice).await?;
+    voice.opens(&world.citizens)?;
+    let scouted = world.scout().await?;
+    for scouted in &scouted {
+        voice.scouted(scouted)?;
+    }
+    let citizens = &mut world.citizens;
+    let findings = probe_all(citizens, &mut *voice).await?;
+    let mut keeper = Keeper::start(citizens, greeted(&findings));
+    keep_until(ends_at, citizens, &mut keeper, &mut *voice).await?;
     let seat = keeper.peers.iter().rposition(Kept::is_well);
     let story = match seat {
         Some(seat) => {
@@ -137,11 +150,12 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
         None => None,
     };
 
-    let mut summary = Summary::of(&citizens, &findings);
+    let mut summary = Summary::of(citizens, &findings);
+    summary.discovery_right = scouted.iter().all(Scouted::is_right);
     summary.story_right =
         story.is_some_and(|story| story.is_right() && story.others + 1 == keeper.peers.len());
     summary.took = start.elapsed();
-    voice.closes(&summary, &next_commands(&citizens, &findings))?;
+    voice.closes(&summary, &next_commands(citizens, &findings))?;
     Ok(if summary.is_right() {
         Exit::Yes
     } else {

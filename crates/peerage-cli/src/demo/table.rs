@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use peerage::Reason;
 
+use super::discovery::Scouted;
 use super::text::{short, sparks, wrapped};
 use super::visit::{Finding, Kept, Story};
 use super::world::Citizen;
@@ -178,6 +179,27 @@ impl Voice for Table<'_> {
              ones on {} and {last}. One node of each network dials them all at once.",
             citizens.len() - healthy,
             chains.join(", "),
+        ));
+        self.draw(&[])
+    }
+
+    fn scouted(&mut self, scouted: &Scouted) -> io::Result<()> {
+        let Scouted {
+            network,
+            chain,
+            found,
+            citizens,
+            passed_over,
+            took,
+            ..
+        } = *scouted;
+        let mark = self.mark(scouted.is_right());
+        self.say("");
+        self.tell(&format!(
+            "{mark} Discovery found {found} of {citizens} nodes of {network} {chain} in {}, \
+             beginning with one boot node. {passed_over} more it only met: their records say that \
+             they are of another layer or chain, so nobody dials them.",
+            short(took),
         ));
         self.draw(&[])
     }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use peerage::faults::Fault;
 use peerage::net::Connection;
 use peerage::networks::{AnyNode, Capability, Head, Options, PeerFacts, Setup, by_name};
-use peerage::{Destination, Endpoint, Kind, Reason};
+use peerage::{Destination, Endpoint, Kind, NodeKey, Reason};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::discovery::{Beacon, Neighbourhood, Scouted};
 use super::home::{Home, listen, serve, vacant};
 use crate::output::{Failed, misused, usage};
 
@@ -22,6 +23,8 @@ pub(super) const LIMIT: Duration = Duration::from_millis(2500);
 struct Realm {
     network: &'static str,
     chain: &'static str,
+    /// Whether its nodes are found by discovery; of others we are told.
+    is_discovered: bool,
     healthy: [Healthy; 3],
 }
 
@@ -54,6 +57,7 @@ static REALMS: [Realm; 3] = [
     Realm {
         network: "zcash",
         chain: "regtest",
+        is_discovered: false,
         healthy: [
             version("alder", "/Alder:4.2.0/", 170_190, 0b001, 1207),
             version("birch", "/Birch:0.9.1/", 170_160, 0b101, 1207),
@@ -63,6 +67,7 @@ static REALMS: [Realm; 3] = [
     Realm {
         network: "decred",
         chain: "simnet",
+        is_discovered: false,
         healthy: [
             version("hazel", "/hazel:1.8.3/", 11, 0b001, 431),
             version("maple", "/maple:2.0.5/", 12, 0b101, 431),
@@ -72,6 +77,7 @@ static REALMS: [Realm; 3] = [
     Realm {
         network: "ethereum",
         chain: "hoodi",
+        is_discovered: true,
         healthy: [
             ethereum("aspen", "Aspen/v1.16.4", 70, 1_770_000_000, "bpo2"),
             ethereum("linden", "Linden/v25.11.0", 69, 1_770_000_000, "bpo2"),
@@ -232,6 +238,8 @@ impl Nature {
 pub(super) struct Prober {
     pub(super) node: Arc<dyn AnyNode>,
     found_at: Destination,
+    /// Its place in discovery, where the network has one.
+    beacon: Option<Beacon>,
     /// Why it turned away whoever dialled it last: itself, in this world.
     turned_away: watch::Receiver<Option<Reason>>,
     _door: Home,
@@ -244,44 +252,97 @@ pub(super) struct Citizen {
     pub(super) chain: &'static str,
     pub(super) nature: Nature,
     pub(super) found_at: Destination,
+    pub(super) known: Known,
     /// Who visits it.
     pub(super) prober: Arc<Prober>,
     home: Home,
+    beacon: Option<Beacon>,
+}
+
+/// How it became known where a citizen is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Known {
+    /// We were told, as by a list.
+    Told,
+    /// It is in discovery, and was found there after so long, if it was.
+    Discovered(Option<Duration>),
+}
+
+/// A realm with those who see to it.
+struct Settled {
+    realm: &'static Realm,
+    prober: Arc<Prober>,
+    neighbourhood: Option<Neighbourhood>,
+}
+
+/// The whole world.
+pub(super) struct World {
+    pub(super) citizens: Vec<Citizen>,
+    realms: Vec<Settled>,
+}
+
+impl World {
+    /// Looks for everybody who can be found.
+    pub(super) async fn scout(&mut self) -> Result<Vec<Scouted>, Failed> {
+        let mut all = Vec::new();
+        for Settled {
+            realm,
+            prober,
+            neighbourhood,
+        } in &self.realms
+        {
+            if let (Some(neighbourhood), Some(scout)) = (neighbourhood, &prober.beacon) {
+                let found = neighbourhood.scout(scout, realm.chain, &mut self.citizens);
+                all.push(found.await?);
+            }
+        }
+        Ok(all)
+    }
 }
 
 /// Starts everybody, the healthy first; connections to them end at `ends_at` at the latest.
-pub(super) fn start(ends_at: Instant) -> Result<Vec<Citizen>, Failed> {
+pub(super) fn start(ends_at: Instant) -> Result<World, Failed> {
     let mut citizens = Vec::new();
-    let mut probers = Vec::new();
+    let mut realms = Vec::new();
     for realm in &REALMS {
-        let prober = Arc::new(Prober::new(realm)?);
+        let neighbourhood = realm
+            .is_discovered
+            .then(|| Neighbourhood::found(realm.chain));
+        let neighbourhood = neighbourhood.transpose()?;
+        let prober = Arc::new(Prober::new(realm, neighbourhood.as_ref())?);
+        let settled = Settled {
+            realm,
+            prober,
+            neighbourhood,
+        };
         for healthy in &realm.healthy {
             let nature = Nature::Healthy(healthy);
-            citizens.push(Citizen::settle(
-                realm,
-                &prober,
-                healthy.name,
-                nature,
-                ends_at,
-            )?);
+            citizens.push(Citizen::settle(&settled, healthy.name, nature, ends_at)?);
         }
-        probers.push((realm, prober));
+        realms.push(settled);
     }
     // Neighbours in fate, not in network.
     for (name, nature) in BROKEN {
-        for (realm, prober) in &probers {
+        for settled in &realms {
             if let Nature::Faulty(fault) = nature
-                && !prober.node.faults().contains(&fault)
+                && !settled.prober.node.faults().contains(&fault)
             {
                 continue;
             }
-            citizens.push(Citizen::settle(realm, prober, name, nature, ends_at)?);
+            citizens.push(Citizen::settle(settled, name, nature, ends_at)?);
         }
     }
-    Ok(citizens)
+    Ok(World { citizens, realms })
 }
 
 impl Realm {
+    fn setup(&self, key: NodeKey) -> Setup {
+        Setup {
+            key: Some(key),
+            ..Setup::new(self.chain)
+        }
+    }
+
     fn node(&self, setup: Setup) -> Result<Box<dyn AnyNode>, Failed> {
         let network = by_name(self.network)
             .ok_or_else(|| misused(format!("there is no network {}", self.network)))?;
@@ -290,9 +351,11 @@ impl Realm {
 }
 
 impl Prober {
-    fn new(realm: &Realm) -> Result<Self, Failed> {
+    fn new(realm: &Realm, neighbourhood: Option<&Neighbourhood>) -> Result<Self, Failed> {
         let (listener, endpoint) = listen()?;
-        let mut node = realm.node(Setup::new(realm.chain))?;
+        let key = NodeKey::generate();
+        let beacon = neighbourhood.map(|all| all.join(&key, endpoint.port()));
+        let mut node = realm.node(realm.setup(key))?;
         node.set_listen_addr(Some(endpoint));
         let node: Arc<dyn AnyNode> = node.into();
         let (tell, turned_away) = watch::channel(None);
@@ -308,6 +371,7 @@ impl Prober {
         Ok(Self {
             found_at: node.found_at(endpoint),
             node,
+            beacon: beacon.transpose()?,
             turned_away,
             _door: door,
         })
@@ -330,23 +394,29 @@ impl Prober {
 
 impl Citizen {
     fn settle(
-        realm: &'static Realm,
-        prober: &Arc<Prober>,
+        settled: &Settled,
         name: &'static str,
         nature: Nature,
         ends_at: Instant,
     ) -> Result<Self, Failed> {
+        let Settled {
+            realm,
+            prober,
+            neighbourhood,
+        } = settled;
+        let key = NodeKey::generate();
+        let setup = realm.setup(key.clone());
         let (found_at, home) = match nature {
             Nature::Healthy(healthy) => {
                 let (listener, endpoint) = listen()?;
-                let node = healthy.node(realm, endpoint)?;
+                let node = healthy.node(realm, setup, endpoint)?;
                 let found_at = node.found_at(endpoint);
                 let welcome = move |connection| welcome(node.clone(), connection, ends_at);
                 (found_at, serve(listener, welcome))
             }
             Nature::Faulty(fault) => {
                 let (listener, endpoint) = listen()?;
-                let node: Arc<dyn AnyNode> = realm.node(Setup::new(realm.chain))?.into();
+                let node: Arc<dyn AnyNode> = realm.node(setup)?.into();
                 let found_at = node.found_at(endpoint);
                 let misbehave = move |connection: Connection<TcpStream>| {
                     let (node, deadline) = (node.clone(), Instant::now() + 2 * LIMIT);
@@ -356,11 +426,21 @@ impl Citizen {
             }
             Nature::ClosedPort => {
                 let (home, endpoint) = vacant()?;
-                let nobody = realm.node(Setup::new(realm.chain))?;
+                let nobody = realm.node(setup)?;
                 (nobody.found_at(endpoint), home)
             }
             Nature::Ourselves => (prober.found_at.clone(), Home::Elsewhere),
         };
+        // Nobody finds himself: our own address is told to us by others.
+        let others = neighbourhood
+            .as_ref()
+            .filter(|_| !matches!(nature, Nature::Ourselves));
+        let beacon = others
+            .map(|all| all.join(&key, found_at.target.port))
+            .transpose()?;
+        let known = beacon
+            .as_ref()
+            .map_or(Known::Told, |_| Known::Discovered(None));
         let (network, chain, prober) = (realm.network, realm.chain, prober.clone());
         Ok(Self {
             name,
@@ -368,8 +448,10 @@ impl Citizen {
             chain,
             nature,
             found_at,
+            known,
             prober,
             home,
+            beacon,
         })
     }
 
@@ -381,15 +463,21 @@ impl Citizen {
 
     /// The citizen leaves the world: its port is closed and its connections are cut.
     pub(super) async fn leave(&mut self) {
+        self.beacon = None;
         self.home.close().await;
     }
 }
 
 impl Healthy {
-    fn node(&self, realm: &Realm, endpoint: Endpoint) -> Result<Arc<dyn AnyNode>, Failed> {
+    fn node(
+        &self,
+        realm: &Realm,
+        setup: Setup,
+        endpoint: Endpoint,
+    ) -> Result<Arc<dyn AnyNode>, Failed> {
         let mut node = realm.node(Setup {
             options: self.claims.options(),
-            ..Setup::new(realm.chain)
+            ..setup
         })?;
         node.set_agent(self.agent.into());
         node.set_listen_addr(Some(endpoint));
