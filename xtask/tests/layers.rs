@@ -109,6 +109,7 @@ const SHUT: &[(&str, &str)] = &[
     ("tokio", "an async runtime"),
     ("async-io", "sockets"),
     ("mio", "sockets"),
+    ("nix", "sockets and clocks"),
     ("polling", "sockets"),
     ("quinn", "sockets"),
     ("quinn-udp", "sockets"),

@@ -18,10 +18,10 @@
 //! It dials nobody and keeps no book: a [`Candidate`] is an address not yet tried. It reads no wall
 //! clock and draws no randomness: the key, the record and a seed come from the caller.
 //!
-//! Datagrams are received and sent one call each, up to 32 for each readiness. Batched system calls
-//! would save a fifth of the kernel's share on loopback, and the crate that offers them without
-//! `unsafe` also forbids fragmentation, which loses full-sized packets on narrow paths.
+//! Datagrams are received and sent up to 32 a system call where the system can do that (Linux,
+//! Android, FreeBSD), else one a call. Buffers for it belong to the thread, not to a node.
 
+mod batch;
 mod candidate;
 mod command;
 mod fresh;

@@ -189,6 +189,7 @@ impl Owner {
                 Action::Event(event) => self.on_event(event),
             }
         }
+        self.ports.flush();
     }
 
     fn on_event(&mut self, event: Event) {
