@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use peerage_core::{Direction, Endpoint};
 use peerage_discv5::Config;
+use peerage_discv5::cipher::Mask;
 use peerage_discv5::discovery::{Answer, Event, RequestError};
+use peerage_discv5::packet::{Envelope, Nonce, Protocol};
 use peerage_discv5::record::{Builder, Family};
 
 use crate::common::net::{Net, ROUGH, Weather, addr};
@@ -92,6 +94,50 @@ fn both_at_once_end_with_working_sessions() {
             assert_eq!(net.ping(1, 0), Ok(pong(1)), "seed {seed}");
         }
     }
+}
+
+#[test]
+fn two_that_ask_each_other_at_once_make_one_session() {
+    // The second asks before the first one's packet comes, or while the first makes its handshake.
+    for pause in [0, 10, 25, 30, 50, 55] {
+        for first in [0, 1] {
+            let mut net = pair(7);
+            let second = 1 - first;
+            let (to_second, to_first) = (net.record(second), net.record(first));
+            let there = net.with(first, |machine, now| machine.start_ping(now, &to_second));
+            net.run(Duration::from_millis(pause));
+            let back = net.with(second, |machine, now| machine.start_ping(now, &to_first));
+            net.run(Duration::from_millis(900));
+            assert_eq!(net.answer_to(first, there.unwrap()), Some(Ok(pong(first))));
+            assert_eq!(net.answer_to(second, back.unwrap()), Some(Ok(pong(second))));
+            for node in &net.nodes {
+                assert_eq!(node.machine.metrics().handshakes, 1, "after {pause} ms");
+                assert_eq!(node.machine.metrics().resent, 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_handshake_that_was_expected_and_does_not_come_is_made_after_all() {
+    let mut net = pair(8);
+    let to = net.record(1);
+    // Somebody pretends to be the second node, so that the first asks it for a handshake.
+    let forged = Envelope {
+        mask: &Mask::new(&net.record(0).node_id()),
+        protocol: Protocol::V5,
+        iv: [1; 16],
+        nonce: Nonce([2; 12]),
+    };
+    let mut forged = forged.random(&to.node_id(), &[3; 20]);
+    let _taken = net.with(0, |machine, now| {
+        machine.handle_datagram(now, addr(1), &mut forged)
+    });
+    let asked = net.with(0, |machine, now| machine.start_ping(now, &to));
+    net.run(Duration::from_millis(400));
+    assert_eq!(net.answer_to(0, asked.unwrap()), None, "it is expected");
+    net.run(Duration::from_millis(600));
+    assert_eq!(net.answer_to(0, asked.unwrap()), Some(Ok(pong(0))));
 }
 
 #[test]

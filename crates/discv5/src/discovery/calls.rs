@@ -4,6 +4,7 @@
 //!  no session: random packet ─► Sent ─ WHOAREYOU ─► Handshaken ─┐
 //!  session:    message ───────► Sent ─────────────────────────┬─┴─► answer
 //!  another handshake under way: Queued ─ it is confirmed ─► Sent
+//!  the node is about to make one: Expecting, or Sent still ─ it is there ─► Sent
 //!  silence: once more, over the other family if there is one; then failed
 //! ```
 
@@ -11,7 +12,7 @@ mod ending;
 mod initiate;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use peerage_core::Endpoint;
 
@@ -26,6 +27,12 @@ use crate::session::{Session, make_nonce};
 
 /// The bytes of a random packet's message: a tag and a little, as others send.
 const RANDOM_LEN: usize = 20;
+
+/// How long a request waits for a handshake that the other side is about to make, before it makes
+/// its own. Two nodes that ask each other at once would otherwise make two sessions, 200 µs each.
+///
+/// Whoever pretends to be that node can delay us by so much, once for each request.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The most bytes a TALK request's protocol and payload may have together: what remains of a packet
 /// after the header (71), the tag (16), the type (1), two list and string headers of 3 each, and
@@ -104,6 +111,8 @@ pub(super) enum Purpose {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Queued,
+    /// Nothing is sent: the node is about to make a handshake with us.
+    Expecting,
     Sent,
     Handshaken,
 }
@@ -185,6 +194,23 @@ impl Calls {
         }
     }
 
+    /// Lets a request wait for a handshake that the node is about to make; others wait behind it.
+    fn expect_handshake(&mut self, now: Instant, id: u64) {
+        let Some(call) = self.open.get_mut(&id) else {
+            return;
+        };
+        if call.nonces.is_empty() {
+            call.state = State::Expecting;
+        }
+        let at = call.next_at.min(now + HANDSHAKE_PATIENCE);
+        let lead = Handshaking {
+            lead: id,
+            queue: VecDeque::new(),
+        };
+        self.handshaking.entry(call.contact).or_insert(lead);
+        self.set_deadline(id, at);
+    }
+
     fn note_nonce(&mut self, id: u64, nonce: Nonce) {
         if let Some(call) = self.open.get_mut(&id) {
             call.nonces.push(nonce);
@@ -200,6 +226,25 @@ impl Calls {
             self.by_nonce.remove(nonce);
         }
         Some(call)
+    }
+
+    /// The node has made a handshake with us: a request that was to make one waits with the others
+    /// for what follows, and a late WHOAREYOU to its random packet is void. If it has answered a
+    /// WHOAREYOU already, that goes its way.
+    pub(super) fn join_lead(&mut self, contact: &Contact) {
+        let Some(handshake) = self.handshaking.get_mut(contact) else {
+            return;
+        };
+        let Some(call) = self.open.get_mut(&handshake.lead) else {
+            return;
+        };
+        if matches!(call.state, State::Sent | State::Expecting) {
+            call.state = State::Queued;
+            for nonce in call.nonces.drain(..) {
+                self.by_nonce.remove(&nonce);
+            }
+            handshake.queue.push_front(handshake.lead);
+        }
     }
 
     /// Those that wait for a handshake with the node, which is over; it is forgotten.
@@ -358,6 +403,8 @@ impl Discovery {
                     body.encode(out, id.into(), record_seq);
                 });
             }
+        } else if self.may_expect_handshake(now, id) {
+            self.calls.expect_handshake(now, id);
         } else {
             self.metrics.session_misses += 1;
             let nonce = make_nonce(0, &mut self.rng);
@@ -375,6 +422,18 @@ impl Discovery {
             let datagram = envelope.random(&self.record.node_id(), &random);
             self.transmit(contact.endpoint, datagram);
         }
+    }
+
+    /// Whether the node is about to make a handshake with us: we have asked it for one. A request
+    /// counts on that once, and only if it is repeated should nothing come of it.
+    fn may_expect_handshake(&self, now: Instant, id: u64) -> bool {
+        self.config.resend_after.is_some()
+            && self.calls.open.get(&id).is_some_and(|call| {
+                let has_session = self.sessions.of(&call.contact).is_some();
+                !call.was_resent
+                    && (call.body.may_be_repeated() || !has_session)
+                    && self.challenges.of(now, &call.contact).is_some()
+            })
     }
 
     /// Sends a message under the keys of a session.

@@ -12,6 +12,7 @@ use peerage_core::{Direction, Endpoint};
 
 use super::Discovery;
 use super::action::Event;
+use super::upkeep::NewNode;
 use crate::address::Contact;
 use crate::cipher::{Cipher, Mask, TAG_LEN};
 use crate::curve::PublicKey;
@@ -166,6 +167,7 @@ impl Discovery {
         };
         self.challenges.remove(&contact);
         self.install(now, contact, record.clone(), keys, Direction::Inbound);
+        self.calls.join_lead(&contact);
         self.on_confirmed(now, &contact);
         self.on_inbound_node(now, &contact, &record);
         self.handle_message(now, contact, plaintext);
@@ -236,11 +238,11 @@ impl Discovery {
         match added {
             Added::Inserted => {
                 self.event(Event::NodeAdded(contact.node));
-                self.plan_ping_back(now, contact.node);
+                self.plan_ping_back(now, contact.node, NewNode::Inbound);
             }
             Added::Known | Added::Updated => {
                 if self.table.node(&contact.node).is_some_and(|e| !e.seen) {
-                    self.plan_ping_back(now, contact.node);
+                    self.plan_ping_back(now, contact.node, NewNode::Inbound);
                 }
             }
             Added::Waiting | Added::Ourselves | Added::BucketGroupFull | Added::TableGroupFull => {}

@@ -8,6 +8,7 @@ use peerage_core::Endpoint;
 use super::Discovery;
 use super::action::{Answer, Event, RequestError};
 use super::calls::{Body, Purpose};
+use super::upkeep::NewNode;
 use crate::address::{Contact, Reach};
 use crate::message::{Distances, Records, RequestId, Response};
 use crate::node_id::NodeId;
@@ -181,7 +182,7 @@ impl Discovery {
                 // alive soon.
                 let near = self.config.lookup_results;
                 if self.table.rank(&record.node_id()) < near {
-                    self.plan_ping_back(now, record.node_id());
+                    self.plan_ping_back(now, record.node_id(), NewNode::Near);
                 }
             }
             Some(

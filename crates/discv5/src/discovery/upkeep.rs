@@ -13,6 +13,15 @@ use crate::node_id::NodeId;
 use crate::record::Record;
 use crate::table::Entry;
 
+/// Why a new node is to be asked whether it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NewNode {
+    /// It has come to us.
+    Inbound,
+    /// It was one of the nearest to us that we knew of.
+    Near,
+}
+
 /// When each of the node's own doings is due; all `None` until it is started.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
@@ -22,7 +31,7 @@ pub(super) struct Upkeep {
     /// When a young node looks for its neighbours again, and how long after the last time.
     join: Option<(Instant, Duration)>,
     /// New nodes to be asked, by when.
-    ping_backs: BTreeMap<(Instant, NodeId), ()>,
+    ping_backs: BTreeMap<(Instant, NodeId), NewNode>,
     /// Boot nodes, offered again whenever the table is empty.
     boot: Vec<Record>,
     /// Requests in a row without an answer, nothing having come between them.
@@ -32,7 +41,7 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     pub(super) fn next_wakeup(&self) -> Option<Wakeup> {
-        let ping_back = self.ping_backs.first_key_value().map(|((at, _), ())| *at);
+        let ping_back = self.ping_backs.first_key_value().map(|((at, _), _)| *at);
         [
             (self.refresh_at, "the table is to be refreshed"),
             (self.revalidate_at, "a node is to be revalidated"),
@@ -109,14 +118,22 @@ impl Discovery {
 
     /// A new node is asked within seconds whether it is there, so that it can be passed on: one that
     /// has come to us, or one that is near to us.
-    pub(super) fn plan_ping_back(&mut self, now: Instant, node: NodeId) {
+    pub(super) fn plan_ping_back(&mut self, now: Instant, node: NodeId, why: NewNode) {
         let planned = &self.upkeep.ping_backs;
         let is_planned = planned.keys().any(|(_, other)| *other == node);
         if is_planned || planned.len() >= self.config.max_ping_backs {
             return;
         }
         let at = now + self.rng.duration(self.config.ping_back_within);
-        self.upkeep.ping_backs.insert((at, node), ());
+        self.upkeep.ping_backs.insert((at, node), why);
+    }
+
+    /// Whether a new node is still to be asked: not if it has answered since, nor if so many nearer
+    /// ones have been found that nobody would ask us for it.
+    fn is_worth_asking(&self, node: &NodeId, why: NewNode) -> bool {
+        let is_unseen = self.table.node(node).is_some_and(|entry| !entry.seen);
+        let near = self.config.lookup_results;
+        is_unseen && (why == NewNode::Inbound || self.table.rank(node) < near)
     }
 
     fn plan_revalidation(&mut self, now: Instant) {
@@ -132,8 +149,10 @@ impl Discovery {
             if at > now {
                 break;
             }
-            first.remove();
-            self.ask_liveness(now, &node);
+            let why = first.remove();
+            if self.is_worth_asking(&node, why) {
+                self.ask_liveness(now, &node);
+            }
         }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(self.upkeep.revalidate_at) {

@@ -40,6 +40,15 @@ impl Discovery {
             self.metrics.stray_challenges += 1;
             return;
         };
+        // Both ask each other at once: the one with the higher id makes the session.
+        let is_higher = call.contact.node < self.record.node_id();
+        if !is_higher && self.may_expect_handshake(now, id) {
+            self.calls.expect_handshake(now, id);
+            return;
+        }
+        let Some(call) = self.calls.open.get_mut(&id) else {
+            return;
+        };
         call.state = State::Handshaken;
         let (contact, record, body) = (call.contact, call.record.clone(), call.body.clone());
 
