@@ -36,7 +36,7 @@ pub struct Config {
     /// (nim-eth).
     pub max_sessions: usize,
     /// Of how many sessions the ciphers are kept ready, 2.4 KB each; others cost 2 µs more when they
-    /// are used. 64.
+    /// are used. 128.
     pub max_expanded: usize,
     /// How long replaced keys still open what comes. 10 s.
     pub key_overlap: Duration,
@@ -76,7 +76,8 @@ pub struct Config {
     pub revalidate_interval: Duration,
     /// How often the votes about our address are counted. 5 min (nim-eth).
     pub majority_interval: Duration,
-    /// Random queries at the start, besides the one for our own id. 1 (nim-eth).
+    /// Random queries after the first search for our own id, less those searches that the caller
+    /// waits for by then. 1 (nim-eth).
     pub populate_queries: usize,
     /// After which time a young node looks for its neighbours again, each time twice as long, until
     /// it has as many nodes as a lookup finds or reaches the refresh interval. Whoever joins while
@@ -135,7 +136,7 @@ impl Default for Config {
             handshake_attempts: 5,
             max_challenges: 1024,
             max_sessions: 256,
-            max_expanded: 64,
+            max_expanded: 128,
             key_overlap: Duration::from_secs(10),
             max_queued: 8,
             max_requests: 4096,

@@ -18,6 +18,19 @@ pub(super) struct Searches {
     pub(super) last_end: Option<Instant>,
 }
 
+impl Searches {
+    /// Whether none is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// How many the caller waits for.
+    pub(super) fn asked_for(&self) -> usize {
+        let open = self.open.values();
+        open.filter(|search| search.is_asked_for).count()
+    }
+}
+
 impl Discovery {
     /// Looks for the nodes nearest to `target`. It ends with [`Event::SearchDone`].
     ///
@@ -235,6 +248,7 @@ impl Discovery {
                 nodes: search.results(),
             });
         }
+        self.populate_at_random(now, usize::from(search.is_asked_for));
     }
 
     pub(super) fn close_searches(&mut self) {

@@ -30,6 +30,8 @@ pub(super) struct Upkeep {
     majority_at: Option<Instant>,
     /// When a young node looks for its neighbours again, and how long after the last time.
     join: Option<(Instant, Duration)>,
+    /// Whether random queries are to follow the search for our neighbours.
+    is_populating: bool,
     /// New nodes to be asked, by when.
     ping_backs: BTreeMap<(Instant, NodeId), NewNode>,
     /// Boot nodes, offered again whenever the table is empty.
@@ -109,8 +111,22 @@ impl Discovery {
     fn populate(&mut self, now: Instant) {
         let pause = self.config.join_interval.max(Duration::from_millis(1));
         self.upkeep.join = Some((now + pause, pause));
+        self.upkeep.is_populating = true;
         self.start_own_query(now, self.node_id());
-        for _ in 0..self.config.populate_queries {
+        if self.searches.is_empty() {
+            self.populate_at_random(now, 0);
+        }
+    }
+
+    /// A search has ended. After the first since the table was to be populated come the random
+    /// queries: there is somebody to ask by then, and who looks for something at once, as most
+    /// callers do, has made one of them already. `ended` is 1 if a caller waited for what has ended.
+    pub(super) fn populate_at_random(&mut self, now: Instant, ended: usize) {
+        if !std::mem::take(&mut self.upkeep.is_populating) {
+            return;
+        }
+        let made = ended + self.searches.asked_for();
+        for _ in made..self.config.populate_queries {
             let target = NodeId(self.rng.bytes());
             self.start_own_query(now, target);
         }
@@ -150,7 +166,11 @@ impl Discovery {
                 break;
             }
             let why = first.remove();
-            if self.is_worth_asking(&node, why) {
+            if why == NewNode::Near && self.upkeep.is_populating {
+                // Who is near is known once the search for our neighbours has ended.
+                let pause = self.config.ping_back_within.max(Duration::from_millis(1));
+                self.upkeep.ping_backs.insert((now + pause, node), why);
+            } else if self.is_worth_asking(&node, why) {
                 self.ask_liveness(now, &node);
             }
         }
