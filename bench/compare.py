@@ -23,11 +23,13 @@ OURS = str(HERE / ".cache/target/release/bench-ours")
 ZEBRA = str(HERE / ".cache/target/release/bench-zebra")
 DCRD = str(HERE / ".cache/bin/bench-dcrd")
 RLPX = str(HERE / ".cache/target/release/bench-rlpx")
+DISC = str(HERE / ".cache/target/release/bench-discovery")
 GETH = str(HERE / ".cache/bin/bench-geth")
 GETH_PURE = str(HERE / ".cache/bin/bench-geth-pure")
 
 # What has to be built for a comparison: that of the first word that its name contains.
 PROGRAMS = {
+    "disc": ("discovery",),
     "eth": ("rlpx", "geth"),
     "floor": ("ours",),
     "decred": ("ours", "dcrd"),
@@ -149,6 +151,8 @@ class Comparison:
     ratio_target: float = None
     ratio_words: str = ""
     figure_target: float = None
+    figure_least: float = None  # instead: what it may not fall below
+    pairs: int = None  # dear runs are repeated less often; six pairs are the fewest with an interval
     repeat: int = 1  # short runs are noisier and are repeated more often
     peers: list = field(default_factory=list)
     ours: list = field(default_factory=list)
@@ -266,7 +270,7 @@ def comparisons(quick):
             figure_target=4096,
         )
     )
-    return all_of_them + ethereum(quick)
+    return all_of_them + ethereum(quick) + discovery(quick)
 
 
 def ethereum(quick):
@@ -371,6 +375,139 @@ def ethereum(quick):
     return all_of_them
 
 
+def discovery(quick):
+    """Discovery v5: beside the crate discv5, and the curve and the kernel below."""
+    peer = "discv5 0.12"
+    run = lambda whose, *words: lambda: alone(DISC, whose, *words)
+    both = lambda *words: {"run_peer": run("sigp", *words), "run_ours": run("ours", *words)}
+    all_of_them = []
+    for kind, what, count, target, words in (
+        ("ping", "PING round trip", 10000, 0.4, "at most 0.4 times"),
+        ("own", "FINDNODE of a node's own record, round trip", 4000, 1 / 6, "at most a sixth"),
+        ("talk", "TALK round trip, 64 bytes", 10000, None, ""),
+    ):
+        for at_once, how in ((64, "64 at once"), (1, "one at a time")):
+            amount = ("--kind", kind, "--count", many(count, quick), "--at-once", at_once)
+            all_of_them.append(
+                Comparison(
+                    name=f"disc-{kind}-{at_once}",
+                    what=f"{what}, {how}",
+                    peer=peer,
+                    **both("rr", *amount),
+                    ratio_target=target if at_once == 64 else None,
+                    ratio_words=words if at_once == 64 else "",
+                )
+            )
+    sessions = ("sessions", "--count", 300, "--at-once", 16)
+    curve = lambda: beside(DISC, "session", "--count", 300)
+    session = {"ratio_target": 1.25, "ratio_words": "at most 1.25 times"}
+    all_of_them += [
+        Comparison(
+            name="disc-session",
+            what="new session with a PING, without sockets",
+            peer="its curve operations (libsecp256k1)",
+            run_both=curve,
+            **session,
+        ),
+        Comparison(
+            name="disc-session-loopback-curve",
+            what="the same over loopback, 16 at once",
+            peer="its curve operations (libsecp256k1)",
+            run_peer=lambda: curve()[0],
+            run_ours=run("ours", *sessions),
+            **session,
+        ),
+        Comparison(name="disc-session-loopback", what="the same", peer=peer, **both(*sessions)),
+    ]
+    nodes = 50 if quick else 200
+    swarm = Comparison(
+        name="disc-swarm",
+        what=f"{nodes} nodes that know one start and look up one target each, all at once",
+        peer=peer,
+        **both("swarm", "--count", nodes),
+        pairs=6,
+        figure=lambda run: run["cpu_s"],
+        unit="s",
+        ratio_target=0.2,
+        ratio_words="at most a fifth",
+    )
+    all_of_them.append(swarm)
+    for number, words in ((1, "these lookups"), (2, "a second round")):
+        all_of_them.append(
+            Comparison(
+                name=f"disc-recall-{number}",
+                what=f"recall of the true 16 nearest, {words}",
+                peer=peer,
+                runs_of=swarm,
+                figure=lambda run, number=number: run[f"recall_{number}"],
+                unit="",
+                figure_least=0.9 if number == 2 else None,
+            )
+        )
+    all_of_them.append(
+        Comparison(
+            name="disc-second-round",
+            what="the second round",
+            peer=peer,
+            runs_of=swarm,
+            figure=lambda run: run["cpu_2_s"],
+            unit="s",
+        )
+    )
+    forged = many(5000, quick)
+    in_memory = lambda run: run["ns"]["spoofed_handshake"] / 1000 if "ns" in run else cpu_per_one(run)
+    all_of_them += [
+        Comparison(
+            name="disc-forged",
+            what="handshake packet that nobody asked for, sent and refused, over loopback",
+            peer=peer,
+            **both("spoofed", "--count", forged),
+        ),
+        Comparison(
+            name="disc-forged-quiet",
+            what="the same, ours without sockets",
+            peer=f"{peer}, over loopback",
+            run_peer=run("sigp", "spoofed", "--count", forged),
+            run_ours=run("hot"),
+            figure=in_memory,
+            figure_target=3,
+        ),
+        Comparison(
+            name="disc-idle",
+            what="idle node that knows nobody, resident, of 500",
+            peer=peer,
+            **both("idle", "--count", 50 if quick else 500),
+            figure=lambda run: run["rss"] / run["count"] / 1024,
+            unit="KiB",
+            figure_target=30,
+        ),
+        Comparison(
+            name="disc-kernel",
+            what="the kernel's share: 95 bytes sent and received by bare sockets, 32 a call",
+            peer="one a call",
+            run_peer=run("floor", "--count", many(100_000, quick)),
+            run_ours=run("floor", "--count", many(100_000, quick), "--batched", "yes"),
+        ),
+    ]
+    return all_of_them
+
+
+STEPS = (
+    ("ping_round_trip", "PING round trip, both ends"),
+    ("own_record_round_trip", "FINDNODE of its own record, round trip, both ends"),
+    ("encode_ping", "PING encoded, sealed and masked"),
+    ("decode_ping", "PING unmasked, opened and decoded"),
+    ("unmask_and_parse_header", "header unmasked and parsed"),
+    ("open_1100", "message of 1,100 bytes unmasked and opened"),
+    ("spoofed_handshake", "handshake packet that nobody asked for, refused"),
+    ("record_decode", "record decoded"),
+    ("record_verify", "record decoded and verified (libsecp256k1)"),
+    ("record_sign", "record signed (libsecp256k1)"),
+    ("nearest_16", "a lookup's choice: the 16 nearest of a full table"),
+    ("answer_3_distances", "an answer's choice: 16 nodes at three distances of a full table"),
+)
+
+
 def many(count, quick):
     return max(count // 10, 200) if quick else count
 
@@ -435,13 +572,16 @@ def verdict(values, target):
 
 def row(one):
     ratios = one.ratios()
-    shown = lambda value: f"{number(value)} {one.unit}"
+    shown = lambda value: f"{number(value)} {one.unit}".strip()
     peers, ours = one.figures()
     peer = statistics.median(peers)
     target = met = ""
     ours_shown = shown(statistics.median(ours))
     if one.ratio_target is not None:
         target, met = one.ratio_words, verdict(ratios, one.ratio_target)
+    elif one.figure_least is not None:
+        target, met = f"at least {shown(one.figure_least)}", verdict([-v for v in ours], -one.figure_least)
+        ours_shown = with_interval(ours, shown)
     elif one.figure_target is not None:
         target, met = f"at most {shown(one.figure_target)}", verdict(ours, one.figure_target)
         if min(ours) < max(ours):
@@ -482,6 +622,13 @@ def junk_rows():
     return rows
 
 
+def step_rows(done):
+    """Single steps: of each run the quickest, of the runs the median."""
+    runs = next(one.ours for one in done if one.name == "disc-forged-quiet")
+    median = lambda name: statistics.median(run["ns"][name] for run in runs)
+    return [[words, f"{number(median(name))} ns"] for name, words in STEPS]
+
+
 # ---- the page ---------------------------------------------------------------------------------
 
 
@@ -519,6 +666,44 @@ def with_foreign_sections(page):
         page = page.replace("## Machine\n", f"{block}\n## Machine\n", 1)
     return page
 
+
+DISCOVERY = """\
+<!-- discovery: written by bench/run --only disc. Do not edit: run it again. -->
+
+## Discovery v5
+
+Measured on {date} with `bench/run --only disc`, {pairs} pairs, beside the published crate `discv5`
+0.12.0 (its curve is k256; ours is libsecp256k1), six where {nodes} nodes are run. The load average was {before:.1f} before and
+{after:.1f} after.
+
+{main}
+### Single steps
+
+Without sockets, one thread, of each run the quickest of seven repetitions, of the runs the median.
+The table has {places} nodes.
+
+{steps}
+### How this is measured
+
+- Both ends are nodes of the same kind in one process with a runtime of two workers, over loopback,
+  each with its defaults; ours is the service (`peerage-find`), upkeep and all. µs are processor time,
+  user and system, of everything at both ends. Runs alternate: theirs, ours.
+- Round trips: two nodes that have a session. A tenth of them goes before, unmeasured.
+- New sessions: fresh nodes, made beforehand, PING one that has never heard of them. The curve
+  operations in one: a key made, two shared points, a proof signed and checked, a record verified, and
+  the points that these need read from their 33 bytes. Without sockets, sessions and the operations
+  take turns in one thread, by that thread's processor time.
+- Many nodes: all have the same keys in both implementations, so that they lie at the same places.
+  Processor time is from before the first is made until the last lookup of the first round has ended;
+  in ours that is the whole of joining, which others do not do by themselves. The targets are random.
+- Forged handshakes: each with a genuine record and noise for the rest, 50 in a row from a bare socket,
+  then a PING whose answer says that they have been dealt with. What the PINGs cost is taken off; what
+  the bare socket costs is not.
+- Idle: the growth of resident memory over 500 nodes, a second after the last was made, without what
+  lies in the kernel.
+
+<!-- discovery: end -->
+"""
 
 PAGE = """\
 # Performance
@@ -602,6 +787,33 @@ It needs bash, Python 3, Go, Rust and a C compiler. Everything stays on the loop
 """
 
 
+def discovery_section(done, pairs, loads):
+    head = ["what", "peer", "ours", "ratio", "target", "met?"]
+    runs = next(one.ours for one in done if one.name == "disc-forged-quiet")
+    return DISCOVERY.format(
+        date=datetime.date.today().strftime("%-d %B %Y"),
+        pairs=pairs,
+        before=loads[0],
+        after=loads[1],
+        main=table(head, [row(one) for one in done]),
+        steps=table(["step", "ours"], step_rows(done)),
+        places=runs[0]["places"],
+        nodes=next(one.ours[0]["count"] for one in done if one.name == "disc-swarm"),
+    )
+
+
+def write_section(section):
+    """Puts a section in place of the one with the same name, or before the machine."""
+    text = DOCS.read_text()
+    name = first(r"^<!-- (\w+): written by", section)
+    old = re.compile(rf"^<!-- {name}: written by .*?^<!-- {name}: end -->\n", re.S | re.M)
+    if old.search(text):
+        text = old.sub(lambda _: section, text)
+    else:
+        text = text.replace("## Machine\n", f"{section}\n## Machine\n", 1)
+    DOCS.write_text(text)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=int, default=LEAST_PAIRS)
@@ -622,7 +834,7 @@ def main():
     with RAW.open("w") as raw:
         # Each set of runs once, whichever of the comparisons that read it are chosen.
         for one in {id(runs): runs for runs in (one.runs_of or one for one in chosen)}.values():
-            pairs = args.pairs * (1 if args.quick else one.repeat)
+            pairs = min(args.pairs, one.pairs or args.pairs) * (1 if args.quick else one.repeat)
             print(f"bench: {one.name}, {pairs} pairs", file=sys.stderr, flush=True)
             for _ in range(pairs):
                 one.run_pair()
@@ -633,19 +845,25 @@ def main():
     head = ["what", "peer", "ours", "ratio", "target", "met?"]
     main_table = table(head, [row(one) for one in chosen])
     rate_table = table(["what", "peer", "ours", "pairs"], rates(chosen))
+    found = [one for one in chosen if one.name.startswith("disc-")]
+    has_discovery = len(found) == len(discovery(args.quick))
     if args.quick or args.only:
         print(main_table, rate_table, sep="\n")
+        if has_discovery:
+            section = discovery_section(found, args.pairs, loads)
+            print(section) if args.quick else write_section(section)
         return
     junk_head = ["network", "junk", "messages taken in", "their bytes", "bytes read from the socket", "met?"]
     page = PAGE.format(
         date=datetime.date.today().strftime("%-d %B %Y"),
-        main=main_table,
+        main=table(head, [row(one) for one in chosen if one not in found]),
         junk=table(junk_head, junk_rows()),
-        rates=rate_table,
+        rates=table(["what", "peer", "ours", "pairs"], rates([one for one in chosen if one not in found])),
         machine=machine(loads),
         idle=IDLE,
     )
     DOCS.write_text(with_foreign_sections(page))
+    write_section(discovery_section(found, args.pairs, loads))
     print(main_table)
 
 

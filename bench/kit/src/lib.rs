@@ -65,6 +65,11 @@ impl Meter {
         tokio::time::sleep(SETTLE).await;
         (wall, cpu_time() - self.cpu)
     }
+
+    /// Both up to now, where no work can be left behind.
+    pub fn finish_now(self) -> (Duration, Duration) {
+        (self.started.elapsed(), cpu_time() - self.cpu)
+    }
 }
 
 /// User and system time of this process so far.
@@ -288,6 +293,11 @@ impl Words {
     /// The first word.
     pub fn mode(&self) -> &str {
         self.0.first().map_or("", String::as_str)
+    }
+
+    /// The second word, where the first says whose.
+    pub fn second(&self) -> &str {
+        self.0.get(1).map_or("", String::as_str)
     }
 
     /// The value of `--name`.
