@@ -15,7 +15,10 @@ const LEN: usize = 95;
 
 /// So many datagrams from one socket to another, one call each or 32 a call.
 pub fn floor(count: u64, batched: bool) -> Result<(), Error> {
-    let (one, two) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    let (one, two) = (
+        UdpSocket::bind("127.0.0.1:0")?,
+        UdpSocket::bind("127.0.0.1:0")?,
+    );
     two.set_read_timeout(Some(Duration::from_secs(5)))?;
     let to = two.local_addr()?;
     let bursts = count.div_ceil(BATCH as u64);
@@ -30,7 +33,14 @@ pub fn floor(count: u64, batched: bool) -> Result<(), Error> {
             let slices = [[IoSlice::new(&datagram)]; BATCH];
             let addrs = [Some(SockaddrIn::from(to)); BATCH];
             let mut headers = MultiHeaders::preallocate(BATCH, None);
-            let sent = sendmmsg(one.as_raw_fd(), &mut headers, &slices, addrs, [], MsgFlags::empty());
+            let sent = sendmmsg(
+                one.as_raw_fd(),
+                &mut headers,
+                &slices,
+                addrs,
+                [],
+                MsgFlags::empty(),
+            );
             assert_eq!(sent?.count(), BATCH);
             let mut buffers = buffer.iter_mut();
             let mut slices: [_; BATCH] =

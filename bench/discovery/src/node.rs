@@ -46,11 +46,7 @@ pub trait Node: Clone + Send + Sync + Sized + 'static {
 
     fn addr(&self) -> SocketAddr;
 
-    fn ask(
-        &self,
-        to: &Self::Record,
-        ask: Ask,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+    fn ask(&self, to: &Self::Record, ask: Ask) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Sessions made and records verified so far, where the implementation tells.
     fn work(&self) -> impl Future<Output = Result<Option<[u64; 2]>, Error>> + Send;

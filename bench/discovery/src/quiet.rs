@@ -39,7 +39,12 @@ pub fn addr(number: u64) -> SocketAddr {
 pub fn machine(number: u64) -> Result<Discovery, Error> {
     let record = Builder::new(1).ip(addr(number).ip()).udp4(9000);
     let key = SecretKey::from_bytes(secret(number))?;
-    Ok(Discovery::new(Config::default(), key, record, secret(!number))?)
+    Ok(Discovery::new(
+        Config::default(),
+        key,
+        record,
+        secret(!number),
+    )?)
 }
 
 /// Carries datagrams to and fro until neither has any; how many answers the first got.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use peerage_bench_kit::{Error, Meter, REST, Report, measured, repeat, resident, within, RUN_LIMIT};
+use peerage_bench_kit::{
+    Error, Meter, REST, RUN_LIMIT, Report, measured, repeat, resident, within,
+};
 use peerage_discv5::NodeId;
 use tokio::task::JoinSet;
 
