@@ -88,6 +88,9 @@ pub enum NotOpened {
 #[derive(Debug)]
 pub struct Sessions {
     sessions: BTreeMap<Contact, Session>,
+    /// Every session whose keys are expanded; some whose keys no longer are may stand here until there
+    /// are too many. None twice.
+    hot: Vec<Contact>,
     uses: u64,
     /// `uses` as it was when sessions out of use last lost their expanded keys.
     cooled_at: u64,
@@ -102,6 +105,7 @@ impl Sessions {
     pub const fn new(max: usize, max_hot: usize, overlap: Duration) -> Self {
         Self {
             sessions: BTreeMap::new(),
+            hot: Vec::new(),
             uses: 0,
             cooled_at: 0,
             max,
@@ -238,19 +242,25 @@ impl Sessions {
         if session.is_none_or(|session| session.hot.is_some()) {
             return;
         }
-        let hot = self.sessions.iter().filter(|(_, s)| s.hot.is_some());
-        let (count, idle) = hot.fold((0, None), |(count, idle), (contact, session)| {
-            let this = (session.last_use, *contact);
-            (count + 1, Some(idle.map_or(this, |idle| this.min(idle))))
-        });
-        if let Some((_, idle)) = idle
-            && count >= self.max_hot.max(1)
-            && let Some(session) = self.sessions.get_mut(&idle)
-        {
-            session.hot = None;
+        let (sessions, max_hot) = (&mut self.sessions, self.max_hot.max(1));
+        if self.hot.len() >= max_hot {
+            self.hot.retain(|other| is_hot(sessions, other));
         }
-        if let Some(session) = self.sessions.get_mut(contact) {
+        if self.hot.len() >= max_hot {
+            let last_use = |other: &Contact| sessions.get(other).map(|s| s.last_use);
+            let idle = (0..self.hot.len()).min_by_key(|at| last_use(&self.hot[*at]));
+            if let Some(idle) = idle {
+                let idle = self.hot.swap_remove(idle);
+                if let Some(session) = sessions.get_mut(&idle) {
+                    session.hot = None;
+                }
+            }
+        }
+        if let Some(session) = sessions.get_mut(contact) {
             session.hot = Some(Hot::new(&contact.node, &session.current.keys));
+            if !self.hot.contains(contact) {
+                self.hot.push(*contact);
+            }
         }
     }
 
@@ -263,6 +273,8 @@ impl Sessions {
             }
         }
         self.cooled_at = self.uses;
+        self.hot.retain(|other| is_hot(&self.sessions, other));
+        self.hot.shrink_to_fit();
     }
 
     /// Notes a newer record of the node.
@@ -279,6 +291,10 @@ impl Sessions {
     pub fn remove(&mut self, contact: &Contact) -> bool {
         self.sessions.remove(contact).is_some()
     }
+}
+
+fn is_hot(sessions: &BTreeMap<Contact, Session>, contact: &Contact) -> bool {
+    sessions.get(contact).is_some_and(|s| s.hot.is_some())
 }
 
 /// 32 bits of a counter and 64 random bits.
