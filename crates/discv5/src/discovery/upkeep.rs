@@ -144,12 +144,15 @@ impl Discovery {
         self.upkeep.ping_backs.insert((at, node), why);
     }
 
-    /// Whether a new node is still to be asked: not if it has answered since, nor if so many nearer
-    /// ones have been found that nobody would ask us for it.
+    /// Whether a new node is still to be asked: not if so many nearer ones have been found that nobody
+    /// would ask us for it, nor if it has answered since; but as long as we do not know our own
+    /// address, its PONG is a vote.
     fn is_worth_asking(&self, node: &NodeId, why: NewNode) -> bool {
-        let is_unseen = self.table.node(node).is_some_and(|entry| !entry.seen);
         let near = self.config.lookup_results;
-        is_unseen && (why == NewNode::Inbound || self.table.rank(node) < near)
+        self.table.node(node).is_some_and(|entry| {
+            let is_wanted = !entry.seen || self.external_endpoints().next().is_none();
+            is_wanted && (why == NewNode::Inbound || self.table.rank(node) < near)
+        })
     }
 
     fn plan_revalidation(&mut self, now: Instant) {
