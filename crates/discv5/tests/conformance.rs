@@ -4,19 +4,12 @@
 use std::time::Duration;
 
 use peerage_core::Endpoint;
-use peerage_discv5::Config;
 use peerage_discv5::discovery::{Event, MAX_TALK_RESPONSE};
 use peerage_discv5::message::{Distances, Message, Request, RequestId, Response, put_pong};
 use peerage_discv5::record::Record;
 
 use crate::common::net::addr;
-use crate::common::tester::{Bench, Tester, decode, ping, plain};
-
-fn bench_and_tester() -> (Bench, Tester) {
-    let bench = Bench::new(Config::default());
-    let tester = Tester::new(1, bench.machine.record());
-    (bench, tester)
-}
+use crate::common::tester::{Tester, bench_and_tester, decode, ping, plain};
 
 fn nodes_of(answers: &[Vec<u8>]) -> Vec<Record> {
     let mut found = Vec::new();

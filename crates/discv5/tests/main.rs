@@ -8,11 +8,16 @@
 mod common;
 
 mod adversary;
+mod answers;
+mod bans;
 mod codec;
 mod conformance;
 mod dialogue;
+mod handshakes;
+mod lists;
 mod records;
 mod searches;
 mod table;
+mod table_model;
 mod upkeep;
 mod vectors;

@@ -1,4 +1,4 @@
-//! The routing table, beside a naive model: one list for every bucket rule, recounted each time.
+//! The routing table: order, records, neighbours, splits.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,12 +8,11 @@ use peerage_discv5::record::Builder;
 use peerage_discv5::rng::Rng;
 use peerage_discv5::table::{Added, Entry, Failed, Limits, Metric, Table};
 use peerage_discv5::{NodeId, Record};
-use proptest::prelude::*;
 
 use crate::records::key;
 
 /// Nodes made once: signing is the slow part.
-fn pool() -> &'static [Record] {
+pub(crate) fn pool() -> &'static [Record] {
     static POOL: std::sync::OnceLock<Vec<Record>> = std::sync::OnceLock::new();
     POOL.get_or_init(|| {
         (1..=240u8)
@@ -22,7 +21,7 @@ fn pool() -> &'static [Record] {
     })
 }
 
-fn newer(record: &Record, seed: u8) -> Record {
+pub(crate) fn newer(record: &Record, seed: u8) -> Record {
     record
         .to_builder()
         .uint("n", record.seq())
@@ -30,269 +29,23 @@ fn newer(record: &Record, seed: u8) -> Record {
         .unwrap()
 }
 
-fn local() -> NodeId {
-    Builder::new(1).sign(&key(250)).unwrap().node_id()
+pub(crate) fn ours() -> Record {
+    static OURS: std::sync::OnceLock<Record> = std::sync::OnceLock::new();
+    let ours = OURS.get_or_init(|| Builder::new(1).sign(&key(250)).unwrap());
+    ours.clone()
+}
+
+pub(crate) fn local() -> NodeId {
+    ours().node_id()
 }
 
 /// A public address; every `group` is a /24 of its own.
-fn public(group: u8, host: u8) -> Endpoint {
+pub(crate) fn public(group: u8, host: u8) -> Endpoint {
     Endpoint::new(IpAddr::from([20, 0, group, host]), 9000)
 }
 
-fn private(host: u8) -> Endpoint {
+pub(crate) fn private(host: u8) -> Endpoint {
     Endpoint::new(IpAddr::from([10, 0, 0, host]), 9000)
-}
-
-const LIMITS: Limits = Limits {
-    bucket: 3,
-    waiting: 2,
-    bits_per_hop: 2,
-    group_per_bucket: 2,
-    group_per_table: 4,
-};
-
-/// A bucket as a pair of lists of ids, and its prefix as text of zeros and ones.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct ModelBucket {
-    prefix: String,
-    nodes: Vec<(Record, Endpoint, bool, u8)>,
-    waiting: Vec<(Record, Endpoint, bool, u8)>,
-}
-
-fn bits(id: &NodeId) -> String {
-    id.0.iter().map(|byte| format!("{byte:08b}")).collect()
-}
-
-struct Model {
-    buckets: Vec<ModelBucket>,
-}
-
-impl Model {
-    fn group_count(bucket: &ModelBucket, id: &NodeId, ip: IpAddr) -> usize {
-        let IpAddr::V4(ip) = ip else { panic!() };
-        let all = bucket.nodes.iter().chain(&bucket.waiting);
-        all.filter(|(record, at, ..)| {
-            let IpAddr::V4(other) = at.ip() else { panic!() };
-            record.node_id() != *id && other.octets()[..3] == ip.octets()[..3]
-        })
-        .count()
-    }
-
-    fn refuses(&self, at: usize, id: &NodeId, endpoint: Endpoint) -> Option<Added> {
-        if endpoint.ip().to_string().starts_with("10.") {
-            return None;
-        }
-        if Self::group_count(&self.buckets[at], id, endpoint.ip()) >= LIMITS.group_per_bucket {
-            return Some(Added::BucketGroupFull);
-        }
-        let all = self.buckets.iter();
-        let count: usize = all.map(|b| Self::group_count(b, id, endpoint.ip())).sum();
-        (count >= LIMITS.group_per_table).then_some(Added::TableGroupFull)
-    }
-
-    fn find(&self, id: &NodeId) -> usize {
-        let bits = bits(id);
-        let at = self
-            .buckets
-            .iter()
-            .position(|b| bits.starts_with(&b.prefix));
-        at.unwrap()
-    }
-
-    fn add(&mut self, record: Record, endpoint: Endpoint) -> Added {
-        let id = record.node_id();
-        if id == local() {
-            return Added::Ourselves;
-        }
-        let at = self.find(&id);
-        let refusal = self.refuses(at, &id, endpoint);
-        let known = |list: &[(Record, Endpoint, bool, u8)]| {
-            list.iter().position(|(other, ..)| other.node_id() == id)
-        };
-        if let Some(slot) = known(&self.buckets[at].nodes) {
-            let present = &mut self.buckets[at].nodes[slot];
-            if present.0.seq() >= record.seq() {
-                return Added::Known;
-            }
-            let moved = present.1.ip() != endpoint.ip();
-            if let (true, Some(refusal)) = (moved, refusal) {
-                // Within one group nothing is counted anew.
-                let same = format!("{}", present.1.ip())
-                    .rsplit_once('.')
-                    .unwrap()
-                    .0
-                    .to_owned();
-                if !endpoint.ip().to_string().starts_with(&format!("{same}.")) {
-                    return refusal;
-                }
-            }
-            present.0 = record;
-            present.1 = endpoint;
-            return Added::Updated;
-        }
-        let mut entry = (record, endpoint, false, 0);
-        if let Some(slot) = known(&self.buckets[at].waiting) {
-            let waited = self.buckets[at].waiting.remove(slot);
-            if waited.0.seq() >= entry.0.seq() {
-                entry = waited;
-            } else if let Some(refusal) = refusal {
-                self.buckets[at].waiting.push(waited);
-                return refusal;
-            }
-        } else if let Some(refusal) = refusal {
-            return refusal;
-        }
-        loop {
-            let at = self.find(&id);
-            let bucket = &mut self.buckets[at];
-            if bucket.nodes.len() < LIMITS.bucket {
-                bucket.nodes.push(entry);
-                return Added::Inserted;
-            }
-            let ours = bits(&local()).starts_with(&bucket.prefix);
-            let depth = bucket.prefix.len();
-            if !ours && depth.is_multiple_of(usize::from(LIMITS.bits_per_hop)) {
-                bucket.waiting.push(entry);
-                if bucket.waiting.len() > LIMITS.waiting {
-                    bucket.waiting.remove(0);
-                }
-                return Added::Waiting;
-            }
-            let old = self.buckets.remove(at);
-            for digit in ["1", "0"] {
-                let prefix = format!("{}{digit}", old.prefix);
-                let within = |list: &[(Record, Endpoint, bool, u8)]| {
-                    let fits = list
-                        .iter()
-                        .filter(|(r, ..)| bits(&r.node_id()).starts_with(&prefix));
-                    fits.cloned().collect()
-                };
-                let (nodes, waiting) = (within(&old.nodes), within(&old.waiting));
-                self.buckets.insert(
-                    at,
-                    ModelBucket {
-                        prefix,
-                        nodes,
-                        waiting,
-                    },
-                );
-            }
-        }
-    }
-
-    fn seen(&mut self, id: &NodeId) {
-        let at = self.find(id);
-        let nodes = &mut self.buckets[at].nodes;
-        if let Some(slot) = nodes.iter().position(|(r, ..)| r.node_id() == *id) {
-            let mut entry = nodes.remove(slot);
-            entry.2 = true;
-            entry.3 = 0;
-            nodes.insert(0, entry);
-        }
-    }
-
-    fn failed(&mut self, id: &NodeId, max: u8) {
-        let at = self.find(id);
-        let bucket = &mut self.buckets[at];
-        let slot = bucket.nodes.iter().position(|(r, ..)| r.node_id() == *id);
-        let Some(slot) = slot else { return };
-        bucket.nodes[slot].3 += 1;
-        if bucket.nodes[slot].3 >= max {
-            bucket.nodes.remove(slot);
-            bucket.waiting.retain(|(r, ..)| r.node_id() != *id);
-            bucket.nodes.extend(bucket.waiting.pop());
-        }
-    }
-}
-
-fn shape(table: &Table) -> Vec<ModelBucket> {
-    let entry = |e: &Entry| (e.record.clone(), e.endpoint, e.seen, e.failures);
-    let bucket = |b: &peerage_discv5::table::Bucket| {
-        let mut prefix = String::new();
-        if let Some(first) = b.nodes().first().or(b.waiting().next()) {
-            prefix = bits(&first.id())[..usize::from(b.depth())].to_owned();
-        }
-        ModelBucket {
-            prefix,
-            nodes: b.nodes().iter().map(entry).collect(),
-            waiting: b.waiting().map(entry).collect(),
-        }
-    };
-    let used = table.buckets().iter().map(bucket);
-    used.filter(|b| !b.nodes.is_empty() || !b.waiting.is_empty())
-        .collect()
-}
-
-#[derive(Clone, Debug)]
-enum Op {
-    Add(u8, Endpoint),
-    AddNewer(u8, Endpoint),
-    Seen(u8),
-    Failed(u8),
-}
-
-fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let endpoint = prop_oneof![
-        (0u8..20, 0u8..3).prop_map(|(group, host)| public(group, host)),
-        (0u8..9).prop_map(private),
-    ];
-    let node = 0u8..240;
-    let op = prop_oneof![
-        6 => (node.clone(), endpoint.clone()).prop_map(|(n, e)| Op::Add(n, e)),
-        2 => (node.clone(), endpoint).prop_map(|(n, e)| Op::AddNewer(n, e)),
-        2 => node.clone().prop_map(Op::Seen),
-        2 => node.prop_map(Op::Failed),
-    ];
-    proptest::collection::vec(op, 0..200)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
-
-    #[test]
-    fn the_table_does_what_the_model_does(ops in ops()) {
-        let mut table = Table::new(local(), LIMITS, Metric::default());
-        let mut model = Model { buckets: vec![ModelBucket::default()] };
-        let mut newest: Vec<Record> = pool().to_vec();
-        for op in ops {
-            match op {
-                Op::Add(n, endpoint) => {
-                    let record = newest[usize::from(n)].clone();
-                    let got = table.add(record.clone(), endpoint);
-                    prop_assert_eq!(got, model.add(record, endpoint));
-                }
-                Op::AddNewer(n, endpoint) => {
-                    let record = newer(&newest[usize::from(n)], n + 1);
-                    newest[usize::from(n)] = record.clone();
-                    let got = table.add(record.clone(), endpoint);
-                    prop_assert_eq!(got, model.add(record, endpoint));
-                }
-                Op::Seen(n) => {
-                    let id = newest[usize::from(n)].node_id();
-                    let endpoint = table.node(&id).map(|entry| entry.endpoint);
-                    table.mark_seen(&id, endpoint.unwrap_or(private(1)));
-                    model.seen(&id);
-                }
-                Op::Failed(n) => {
-                    let id = newest[usize::from(n)].node_id();
-                    table.mark_failed(&id, 2);
-                    model.failed(&id, 2);
-                }
-            }
-            let mut expected = model.buckets.clone();
-            expected.retain(|b| !b.nodes.is_empty() || !b.waiting.is_empty());
-            prop_assert_eq!(shape(&table), expected);
-        }
-        let ids: BTreeSet<_> = table.nodes().map(Entry::id).collect();
-        prop_assert_eq!(ids.len(), table.len(), "each node once");
-        let target = NodeId([0x5a; 32]);
-        let mut by_distance: Vec<_> = ids.iter().map(|id| target.xor(id)).collect();
-        by_distance.sort();
-        by_distance.truncate(5);
-        let nearest = table.neighbours(&target, 5, |_| true);
-        let nearest: Vec<_> = nearest.iter().map(|e| target.xor(&e.id())).collect();
-        prop_assert_eq!(nearest, by_distance);
-    }
 }
 
 fn full(limits: Limits) -> Table {
@@ -343,8 +96,7 @@ fn the_limit_of_the_table_counts_over_all_buckets() {
 #[test]
 fn ourselves_are_never_in_the_table() {
     let mut table = full(Limits::default());
-    let us = Builder::new(1).sign(&key(250)).unwrap();
-    assert_eq!(table.add(us, private(1)), Added::Ourselves);
+    assert_eq!(table.add(ours(), private(1)), Added::Ourselves);
 }
 
 #[test]

@@ -316,7 +316,7 @@ impl Discovery {
         let mut endpoints = self.endpoints_of(to);
         let worked = self.table.node(&to.node_id()).filter(|entry| entry.seen);
         let worked = worked.map(|entry| entry.endpoint);
-        let preferred = worked.filter(|worked| self.endpoints_of(to).any(|e| e == *worked));
+        let preferred = worked.filter(|worked| self.names(to, *worked));
         let endpoint = preferred.or_else(|| endpoints.next());
         let endpoint = endpoint.ok_or(RequestError::NoAddress)?;
         self.call(now, to, endpoint, body, purpose)

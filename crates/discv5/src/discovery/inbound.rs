@@ -230,7 +230,7 @@ impl Discovery {
     /// table, and asked soon whether it is there for others too.
     fn on_inbound_node(&mut self, now: Instant, contact: &Contact, record: &Record) {
         self.sessions.update_record(contact, record);
-        if !self.endpoints_of(record).any(|e| e == contact.endpoint) {
+        if !self.names(record, contact.endpoint) {
             self.event(Event::OtherAddress(*contact));
             return;
         }

@@ -36,7 +36,7 @@ pub use config::Config;
 pub use metrics::Metrics;
 pub use search::Filter;
 
-use crate::address::Contact;
+use crate::address::{Contact, Reach};
 use crate::challenge::Challenges;
 use crate::cipher::Mask;
 use crate::curve::SecretKey;
@@ -118,6 +118,8 @@ pub struct Discovery {
     upkeep: Upkeep,
     metrics: Metrics,
     actions: VecDeque<Action>,
+    /// The latest time that a call has named: what is banned then gets no place.
+    latest: Option<Instant>,
 }
 
 impl Discovery {
@@ -158,6 +160,7 @@ impl Discovery {
             upkeep: Upkeep::default(),
             metrics: Metrics::default(),
             actions: VecDeque::new(),
+            latest: None,
             config,
             key,
             record,
@@ -173,6 +176,7 @@ impl Discovery {
         datagram: &mut [u8],
     ) -> Received {
         let from = Endpoint::from(from);
+        self.latest = Some(now);
         self.metrics.datagrams_in += 1;
         self.metrics.bytes_in += datagram.len() as u64;
         if !self.admits(now, from) {
@@ -197,6 +201,7 @@ impl Discovery {
 
     /// The time that [`Self::poll_timeout`] named has come, or any other.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.latest = Some(now);
         self.challenges.expire(now);
         self.expire_talks(now);
         self.expire_calls(now);
@@ -258,7 +263,7 @@ impl Discovery {
     }
 
     /// Offers a verified node to the table. True only if it has newly got a place: not if it
-    /// waits for one, was updated, or was refused.
+    /// waits for one, was updated, or was refused because of its address or a ban.
     pub fn add_node(&mut self, record: &Record) -> bool {
         self.verifier.remember(record);
         self.learn(record) == Some(Added::Inserted)
@@ -282,6 +287,7 @@ impl Discovery {
     /// Bans a node for the configured time: what it sends is dropped and it is not asked.
     pub fn ban_node(&mut self, now: Instant, node: NodeId) {
         let duration = self.config.ban_duration;
+        self.latest = Some(now);
         self.bans.ban_node(node, now + duration);
         self.remove_node(&node);
         self.event(Event::Banned(node, duration));
@@ -326,16 +332,33 @@ impl Discovery {
         self.config.access.admits(ip) && !self.bans.has_ip(now, ip)
     }
 
-    /// The addresses of a record that we can send to, the preferred first.
-    fn endpoints_of(&self, record: &Record) -> impl Iterator<Item = Endpoint> + use<> {
-        // An `ip6` entry that maps an IPv4 address is none of either family.
-        let of_family = |family| {
+    /// The addresses that a record names, of families we have a socket for.
+    fn named_by(&self, record: &Record) -> [Option<Endpoint>; 2] {
+        Family::BOTH.map(|family| {
             let endpoint: Endpoint = record.udp_endpoint(family)?;
-            let is_usable = endpoint.is_dialable() && Family::of(endpoint.ip()) == family;
-            is_usable.then_some(endpoint)
+            let has_socket = self.config.families().any(|ours| ours == family);
+            // An `ip6` entry that maps an IPv4 address is none of either family.
+            let is_of_family = Family::of(endpoint.ip()) == family;
+            (has_socket && is_of_family && endpoint.is_dialable()).then_some(endpoint)
+        })
+    }
+
+    /// Whether a record names this address.
+    fn names(&self, record: &Record, endpoint: Endpoint) -> bool {
+        self.named_by(record).contains(&Some(endpoint))
+    }
+
+    /// The addresses of a record that we may send to, the preferred first. Beside a public address a
+    /// private one does not count: who may vouch for the one could make us talk to our own network
+    /// by the other, and fill the table past its limits by address.
+    fn endpoints_of(&self, record: &Record) -> impl Iterator<Item = Endpoint> + use<> {
+        let named = self.named_by(record);
+        let reach = |endpoint: Endpoint| Reach::of(endpoint.ip());
+        let is_widest = move |endpoint: &Endpoint| {
+            let mut all = named.into_iter().flatten();
+            all.all(|other| reach(other).may_share(reach(*endpoint)))
         };
-        let endpoints: Vec<_> = self.config.families().filter_map(of_family).collect();
-        endpoints.into_iter()
+        named.into_iter().flatten().filter(is_widest)
     }
 
     /// Verifies a record that came from a stranger, and tells if it is news.
@@ -363,7 +386,8 @@ impl Discovery {
     fn learn(&mut self, record: &Record) -> Option<Added> {
         let id = record.node_id();
         let endpoint = self.endpoints_of(record).next()?;
-        if !self.config.access.admits(endpoint.ip()) {
+        let is_banned = |now| self.bans.has_node(now, &id) || self.bans.has_ip(now, endpoint.ip());
+        if !self.config.access.admits(endpoint.ip()) || self.latest.is_some_and(is_banned) {
             return None;
         }
         let added = self.table.add(record.clone(), endpoint);

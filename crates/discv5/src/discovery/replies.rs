@@ -207,7 +207,7 @@ impl Discovery {
     /// A node has answered a request of ours: it is alive, and worth a place.
     pub(super) fn on_node_answered(&mut self, record: &Record, endpoint: Endpoint) {
         let id = record.node_id();
-        if self.table.node(&id).is_none() && self.endpoints_of(record).any(|e| e == endpoint) {
+        if self.table.node(&id).is_none() && self.names(record, endpoint) {
             self.learn(record);
         }
         self.table.mark_seen(&id, endpoint);

@@ -1,6 +1,10 @@
 //! A network without sockets or clocks, and a tester that speaks the protocol by hand.
 
+pub(crate) mod decoders;
 pub(crate) mod net;
+pub(crate) mod operations;
+pub(crate) mod promises;
+pub(crate) mod rogue;
 pub(crate) mod tester;
 
 use std::time::Instant;

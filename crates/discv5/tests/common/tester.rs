@@ -76,10 +76,16 @@ impl Tester {
     pub(crate) fn new(n: usize, remote: &Record) -> Self {
         let (key, at) = (secret(n), addr(n));
         let record = Builder::new(1).ip(at.ip()).udp4(at.port());
+        let record = record.sign(&key).unwrap();
+        Self::of(key, record, at, remote)
+    }
+
+    /// Somebody with this key and record.
+    pub(crate) fn of(key: SecretKey, record: Record, addr: SocketAddr, remote: &Record) -> Self {
         Self {
-            record: record.sign(&key).unwrap(),
+            record,
             key,
-            addr: at,
+            addr,
             mask: Mask::new(&remote.node_id()),
             remote: remote.clone(),
             keys: None,
@@ -92,7 +98,7 @@ impl Tester {
     }
 
     fn envelope(&mut self) -> Envelope<'_> {
-        self.count += 1;
+        self.count = self.count.wrapping_add(1);
         Envelope {
             mask: &self.mask,
             protocol: Protocol::V5,
@@ -233,4 +239,11 @@ pub(crate) fn ping() -> Vec<u8> {
 
 pub(crate) fn decode(plaintext: &[u8]) -> Message<'_> {
     Message::decode(plaintext).unwrap()
+}
+
+/// A machine and a stranger to it.
+pub(crate) fn bench_and_tester() -> (Bench, Tester) {
+    let bench = Bench::new(Config::default());
+    let tester = Tester::new(1, bench.machine.record());
+    (bench, tester)
 }
