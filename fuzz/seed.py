@@ -1,4 +1,4 @@
-"""Turns the test vectors into seeds for the two `decoders` targets: choice, command, payload."""
+"""Turns the test vectors into seeds for the `decoders` targets: choice, command, payload."""
 
 import json
 import pathlib
@@ -79,3 +79,14 @@ for which in (0, 1, 30, 130):
     ethereum(f"frames-{which}", 10, which, bytes(range(256)))
 ethereum("snappy-literal", 11, 0, bytes.fromhex("03081122 33".replace(" ", "")))
 ethereum("snappy-copies", 11, 0, bytes.fromhex("800100aafe0100fe0100"))
+
+
+# Kept inputs, each behind the byte that chooses its decoder.
+tests = here.parent / "crates/discv5/tests"
+source = (tests / "common/decoders.rs").read_text()
+kinds = re.findall(r'\("(\w+)", \w+\)', source.split("DECODERS", 1)[1].split("];", 1)[0])
+out = pathlib.Path(sys.argv[3])
+out.mkdir(parents=True, exist_ok=True)
+for choice, kind in enumerate(kinds):
+    for kept in (tests / "corpus" / kind).iterdir():
+        (out / f"{kind}-{kept.name}").write_bytes(bytes([choice]) + kept.read_bytes())
