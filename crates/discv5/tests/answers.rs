@@ -319,3 +319,36 @@ fn a_private_address_beside_a_public_one_is_neither_asked_nor_placed() {
     assert!(sent.len() >= 4, "{} datagrams", sent.len());
     assert!(!sent.iter().any(|(to, _)| inside(to)));
 }
+
+#[test]
+fn a_node_that_says_it_has_moved_inside_is_asked_where_it_was() {
+    let (mut bench, mut tester) = bench_and_tester();
+    let id = asked_by(&mut bench, &mut tester, |bench, record| {
+        let now = bench.now;
+        bench.machine.start_find_node(now, record, &[0]).unwrap();
+    });
+    let inside = tester.record.to_builder().ip([192, 168, 0, 1].into());
+    let inside = inside.sign(&tester.key).unwrap();
+    give_nodes(
+        &mut bench,
+        &mut tester,
+        id,
+        1,
+        std::slice::from_ref(&inside),
+    );
+    let answer = Answer::Nodes(vec![inside.clone()]);
+    assert_eq!(result(&bench), Some(Ok(answer)), "it is what it says");
+    let entry = bench.machine.table().node(&tester.id()).unwrap();
+    assert_eq!(entry.endpoint, Endpoint::from(tester.addr));
+
+    // To another public address it may move.
+    let id = asked_by(&mut bench, &mut tester, |bench, record| {
+        let now = bench.now;
+        bench.machine.start_find_node(now, record, &[0]).unwrap();
+    });
+    let moved = inside.to_builder().ip(addr(50).ip());
+    let moved = moved.sign(&tester.key).unwrap();
+    give_nodes(&mut bench, &mut tester, id, 1, &[moved]);
+    let entry = bench.machine.table().node(&tester.id()).unwrap();
+    assert_eq!(entry.endpoint, Endpoint::from(addr(50)));
+}

@@ -71,7 +71,7 @@ impl Discovery {
     ) {
         let theirs = Reach::of(contact.endpoint.ip());
         if observed.is_dialable() && theirs.may_share(Reach::of(observed.ip())) {
-            self.votes.cast(now, contact.node, observed);
+            self.votes.cast(now, contact, observed);
             self.on_vote(now, observed);
         }
         if record_seq > known_seq && !self.calls.has(&contact.node, Purpose::PullRecord) {
@@ -140,7 +140,6 @@ impl Discovery {
         records: Records<'_>,
     ) -> (Vec<Record>, bool) {
         let log_distance = self.config.metric.log_distance;
-        let reach = Reach::of(contact.endpoint.ip());
         let mut good: Vec<Record> = Vec::new();
         for record in records.take(self.config.accepted_records) {
             let Ok(record) = record else {
@@ -158,13 +157,18 @@ impl Discovery {
             let is_asked_for = asked.as_slice().contains(&log_distance(&contact.node, &id));
             let is_repeated = good.iter().any(|other| other.node_id() == id);
             let is_own = id == contact.node;
-            let mut endpoints = self.endpoints_of(&record);
-            let is_reachable = endpoints.any(|e| reach.may_share(Reach::of(e.ip())));
-            if is_asked_for && !is_repeated && (is_own || is_reachable) {
+            if is_asked_for && !is_repeated && (is_own || self.may_vouch(contact, &record)) {
                 good.push(record);
             }
         }
         (good, false)
+    }
+
+    /// Whether we may talk to the address of a record because this node has named it.
+    fn may_vouch(&self, from: &Contact, record: &Record) -> bool {
+        let reach = Reach::of(from.endpoint.ip());
+        let mut endpoints = self.endpoints_of(record);
+        endpoints.any(|endpoint| reach.may_share(Reach::of(endpoint.ip())))
     }
 
     /// A record that a node vouches for.
@@ -174,6 +178,10 @@ impl Discovery {
         }
         if record.node_id() == from.node {
             self.sessions.update_record(from, record);
+            // It may say of itself what it likes, but not send us into our own network.
+            if !self.may_vouch(from, record) {
+                return;
+            }
         }
         match self.learn(record) {
             Some(Added::Updated) => self.event(Event::Found(record.clone())),

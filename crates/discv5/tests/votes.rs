@@ -1,0 +1,149 @@
+//! Votes about our address, cast by nodes of many groups and of few.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use peerage_core::Endpoint;
+use peerage_discv5::NodeId;
+use peerage_discv5::address::Contact;
+use peerage_discv5::record::Family;
+use peerage_discv5::votes::{VoteRules, Votes};
+use proptest::prelude::*;
+
+use crate::common::start;
+
+/// A voter with this number, in a group of its own.
+fn voter(n: u8) -> Contact {
+    in_group(n, n)
+}
+
+fn in_group(group: u8, n: u8) -> Contact {
+    Contact {
+        node: NodeId([n; 32]),
+        endpoint: Endpoint::new([20, 0, group, n].into(), 9000),
+    }
+}
+
+fn at(port: u16) -> Endpoint {
+    Endpoint::new([192, 0, 2, 1].into(), port)
+}
+
+/// Who says what, and the port that is agreed on.
+#[test]
+fn the_majority_decides_and_each_node_has_one_vote() {
+    let rows: [(&str, usize, &[(u8, u16)], Option<u16>); 6] = [
+        (
+            "a majority",
+            2,
+            &[(1, 1), (2, 1), (3, 2), (4, 2), (5, 2), (6, 3), (7, 3)],
+            Some(2),
+        ),
+        ("below", 3, &[(1, 1), (2, 2), (3, 3), (4, 3)], None),
+        (
+            "at the threshold",
+            3,
+            &[(1, 1), (2, 2), (3, 3), (4, 3), (5, 3)],
+            Some(3),
+        ),
+        (
+            "the same again",
+            2,
+            &[(1, 1), (1, 1), (1, 1), (2, 2), (3, 2)],
+            Some(2),
+        ),
+        (
+            "another again",
+            2,
+            &[(1, 1), (1, 2), (1, 3), (2, 1), (3, 2), (4, 3)],
+            Some(3),
+        ),
+        ("a tie", 2, &[(1, 1), (2, 1), (3, 2), (4, 2)], None),
+    ];
+    for (name, threshold, cast, expected) in rows {
+        let mut votes = Votes::new(VoteRules {
+            threshold,
+            ..VoteRules::default()
+        });
+        let now = start();
+        for &(n, port) in cast {
+            votes.cast(now, &voter(n), at(port));
+        }
+        let majority = votes.majority(now, Family::V4);
+        assert_eq!(majority.map(|endpoint| endpoint.port()), expected, "{name}");
+    }
+}
+
+#[test]
+fn many_nodes_of_one_address_group_do_not_move_us() {
+    let rules = VoteRules::default();
+    let mut votes = Votes::new(rules);
+    let now = start();
+    for n in 0..200 {
+        votes.cast(now, &in_group(1, n), at(666));
+    }
+    assert_eq!(votes.majority(now, Family::V4), None, "they count as two");
+    for n in 0..10 {
+        votes.cast(now, &in_group(n + 2, n), at(1));
+    }
+    assert_eq!(votes.majority(now, Family::V4), Some(at(1)));
+    // Nodes of our own network are not limited: in a test they are all there is.
+    let mut votes = Votes::new(rules);
+    for n in 0..10 {
+        let neighbour = Contact {
+            endpoint: Endpoint::new([192, 168, 0, n].into(), 9000),
+            ..voter(n)
+        };
+        votes.cast(now, &neighbour, at(1));
+    }
+    assert_eq!(votes.majority(now, Family::V4), Some(at(1)));
+}
+
+/// The same by a list that is never cleaned up.
+fn naive(
+    rules: VoteRules,
+    cast: &[(Instant, Contact, Endpoint)],
+    now: Instant,
+) -> Option<Endpoint> {
+    let mut last = BTreeMap::new();
+    for (at, voter, endpoint) in cast {
+        last.insert(voter.node, (*at, *voter, *endpoint));
+    }
+    last.retain(|_, (at, ..)| now - *at < rules.life);
+    let mut counts: BTreeMap<Endpoint, usize> = BTreeMap::new();
+    let mut of_group: BTreeMap<(Endpoint, String), usize> = BTreeMap::new();
+    for (_, voter, endpoint) in last.values() {
+        let text = voter.endpoint.ip().to_string();
+        let group = text.rsplit_once('.').unwrap().0.to_owned();
+        let count = of_group.entry((*endpoint, group)).or_default();
+        *count += 1;
+        if *count <= rules.per_group {
+            *counts.entry(*endpoint).or_default() += 1;
+        }
+    }
+    let mut sorted: Vec<_> = counts.into_iter().map(|(e, n)| (n, e)).collect();
+    sorted.sort();
+    let (most, first) = sorted.pop()?;
+    let second = sorted.pop().map_or(0, |(n, _)| n);
+    let lead = most > second && most * 100 >= second * (100 + rules.lead_percent);
+    (lead && most >= rules.threshold.max(2)).then_some(first)
+}
+
+proptest! {
+    #[test]
+    fn votes_count_as_a_naive_list_counts(
+        ops in proptest::collection::vec((0u8..12, 0u8..4, 0u16..3, 0u64..90), 0..60),
+        threshold in 0usize..5,
+        per_group in 1usize..4,
+    ) {
+        let rules = VoteRules { threshold, per_group, ..VoteRules::default() };
+        let mut votes = Votes::new(rules);
+        let mut cast = Vec::new();
+        let mut now = start();
+        for (n, group, port, pause) in ops {
+            now += Duration::from_secs(pause);
+            votes.cast(now, &in_group(group, n), at(port));
+            cast.push((now, in_group(group, n), at(port)));
+            prop_assert_eq!(votes.majority(now, Family::V4), naive(rules, &cast, now));
+        }
+    }
+}
