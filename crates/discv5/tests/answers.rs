@@ -230,6 +230,57 @@ fn records_that_a_node_may_not_vouch_for_are_dropped() {
 }
 
 #[test]
+fn a_node_of_our_own_network_may_vouch_for_its_neighbours() {
+    let at = |ip: [u8; 4]| SocketAddr::from((ip, 9000));
+    let rows: [(SocketAddr, SocketAddr, bool); 8] = [
+        (at([127, 0, 0, 9]), at([127, 0, 0, 1]), true),
+        (at([127, 0, 0, 9]), at([20, 0, 1, 1]), true),
+        (at([127, 0, 0, 9]), at([192, 168, 1, 2]), true),
+        (at([192, 168, 1, 1]), at([192, 168, 1, 2]), true),
+        (at([192, 168, 1, 1]), at([20, 0, 1, 1]), true),
+        (at([192, 168, 1, 1]), at([127, 0, 0, 1]), false),
+        (at([20, 0, 3, 1]), at([10, 1, 2, 3]), false),
+        (at([20, 0, 3, 1]), at([0, 0, 0, 0]), false),
+    ];
+    for (from, about, is_believed) in rows {
+        let mut bench = Bench::new(Config::default());
+        let (key, record) = (secret(1), Builder::new(1).ip(from.ip()).udp4(from.port()));
+        let record = record.sign(&key).unwrap();
+        let mut tester = Tester::of(key, record, from, bench.machine.record());
+        let id = find_256(&mut bench, &mut tester);
+        let records = far_records(&tester, 1, |_| about);
+        give_nodes(&mut bench, &mut tester, id, 1, &records);
+        let Some(Ok(Answer::Nodes(found))) = result(&bench) else {
+            panic!();
+        };
+        assert_eq!(!found.is_empty(), is_believed, "{from} about {about}");
+    }
+}
+
+#[test]
+fn a_record_without_an_address_or_with_port_0_or_of_a_known_id_is_dropped() {
+    let (mut bench, mut tester) = bench_and_tester();
+    let id = find_256(&mut bench, &mut tester);
+    let far = far_records(&tester, 3, addr);
+    let key_of = |record: &Record| {
+        let id = record.node_id();
+        (100..)
+            .map(secret)
+            .find(|k| k.public_key().node_id() == id)
+            .unwrap()
+    };
+    let nowhere = Builder::new(1).udp4(9000).sign(&key_of(&far[0])).unwrap();
+    let no_port = Builder::new(1).ip(addr(5).ip()).udp4(0);
+    let no_port = no_port.sign(&key_of(&far[1])).unwrap();
+    let elsewhere = Builder::new(1).ip(addr(6).ip()).udp4(9000);
+    let elsewhere = elsewhere.sign(&key_of(&far[2])).unwrap();
+    let records = [nowhere, no_port, far[2].clone(), elsewhere, far[2].clone()];
+    give_nodes(&mut bench, &mut tester, id, 1, &records);
+    let answer = Answer::Nodes(vec![far[2].clone()]);
+    assert_eq!(result(&bench), Some(Ok(answer)));
+}
+
+#[test]
 fn a_forged_record_in_an_answer_makes_it_invalid() {
     let (mut bench, mut tester) = bench_and_tester();
     let id = find_256(&mut bench, &mut tester);

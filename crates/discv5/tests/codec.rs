@@ -182,6 +182,70 @@ fn every_message_goes_both_ways() {
     assert_eq!(read, records);
 }
 
+/// Plaintexts as nim-eth writes them (its encoding tests, July 2026), all with request id 01.
+#[test]
+fn messages_have_the_bytes_that_others_write() {
+    let id = RequestId::new(&[1]).unwrap();
+    let records = [NIM_FIRST, NIM_SECOND].map(|text| {
+        let read: peerage_discv5::record::Unverified = text.parse().unwrap();
+        read.verify().unwrap()
+    });
+    let pong = Endpoint::new([127, 0, 0, 1].into(), 5000);
+    let distances = Distances::new([256]);
+    let talk = Request::Talk {
+        protocol: b"echo",
+        payload: b"hi",
+    };
+    let two = [
+        "04f8f20101f8ee".to_owned(),
+        hex::encode(records[0].as_bytes()),
+        hex::encode(records[1].as_bytes()),
+    ];
+    let rows = [
+        (
+            encoded(|out| Request::Ping { record_seq: 1 }.encode(out, id)),
+            "01c20101",
+        ),
+        (
+            encoded(|out| put_pong(out, id, 1, pong)),
+            "02ca0101847f000001821388",
+        ),
+        (
+            encoded(|out| Request::FindNode { distances }.encode(out, id)),
+            "03c501c3820100",
+        ),
+        (encoded(|out| put_nodes(out, id, 1, &[])), "04c30101c0"),
+        (
+            encoded(|out| put_nodes(out, id, 1, &records)),
+            &two.concat(),
+        ),
+        (
+            encoded(|out| talk.encode(out, id)),
+            "05c901846563686f826869",
+        ),
+        (
+            encoded(|out| put_talk_response(out, id, b"hi")),
+            "06c401826869",
+        ),
+    ];
+    for (written, expected) in rows {
+        assert_eq!(hex::encode(&written), expected);
+        assert!(Message::decode(&written).is_ok());
+    }
+    let refused = |text: &str| Message::decode(&hex::decode(text).unwrap()).unwrap_err();
+    assert_eq!(
+        refused("01cb8900010203040506070801"),
+        MessageError::LongRequestId(9)
+    );
+    assert_eq!(
+        refused("02cb0101857f00000102821388"),
+        MessageError::BadAddress(5)
+    );
+}
+
+const NIM_FIRST: &str = "enr:-HW4QBzimRxkmT18hMKaAL3IcZF1UcfTMPyi3Q1pxwZZbcZVRI8DC5infUAB_UauARLOJtYTxaagKoGmIjzQxO2qUygBgmlkgnY0iXNlY3AyNTZrMaEDymNMrg1JrLQB2KTGtv6MVbcNEVv0AHacwUAPMljNMTg";
+const NIM_SECOND: &str = "enr:-HW4QNfxw543Ypf4HXKXdYxkyzfcxcO-6p9X986WldfVpnVTQX1xlTnWrktEWUbeTZnmgOuAY_KUhbVV1Ft98WoYUBMBgmlkgnY0iXNlY3AyNTZrMaEDDiy3QkHAxPyOgWbxp5oF1bDdlYE6dLCUUp8xfVw50jU";
+
 #[test]
 fn a_request_id_of_nine_bytes_is_refused_and_an_empty_one_is_not() {
     let ping = |len: u8| {

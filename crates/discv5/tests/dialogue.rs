@@ -252,6 +252,27 @@ fn a_message_too_long_to_travel_with_a_handshake_goes_after_it() {
 }
 
 #[test]
+fn the_longest_talk_request_fills_a_packet() {
+    let mut net = pair(14);
+    net.ping(0, 1).unwrap();
+    let to = net.record(1);
+    let sent = |net: &Net| net.nodes[0].machine.metrics().bytes_out;
+    let before = sent(&net);
+    let longest = net.with(0, |machine, now| {
+        machine.start_talk(now, &to, b"echo", &[6; 1172])
+    });
+    assert!(longest.is_ok());
+    assert_eq!(sent(&net) - before, 1280);
+    let beyond = net.with(0, |machine, now| {
+        machine.start_talk(now, &to, b"echo", &[6; 1173])
+    });
+    assert!(matches!(beyond, Err(RequestError::TooLong { .. })));
+    net.run(Duration::from_secs(1));
+    let answer = Answer::Talk(Vec::new());
+    assert_eq!(net.answer_to(0, longest.unwrap()), Some(Ok(answer)));
+}
+
+#[test]
 fn we_are_not_asked_and_neither_is_a_node_without_an_address() {
     let mut net = pair(8);
     let own = net.record(0);

@@ -6,9 +6,10 @@ use std::time::Duration;
 use peerage_discv5::Config;
 use peerage_discv5::cipher::Mask;
 use peerage_discv5::packet::{Envelope, Nonce, Packet, Protocol};
+use proptest::prelude::*;
 
 use crate::common::net::addr;
-use crate::common::tester::{Bench, Tester, bench_and_tester, ping};
+use crate::common::tester::{Asked, Bench, Tester, bench_and_tester, ping};
 
 #[test]
 fn a_handshake_nobody_asked_for_costs_no_curve_operation() {
@@ -165,4 +166,117 @@ fn a_whoareyou_counts_only_from_where_we_asked_and_once() {
     assert_eq!(handshake[0].0, tester.addr);
     assert!(bench.give(tester.addr, &who(nonce)).is_empty(), "once");
     assert_eq!(bench.machine.metrics().stray_challenges, 3);
+}
+
+#[test]
+fn challenges_belong_to_a_node_at_an_address_and_end_with_time() {
+    let bench = &mut Bench::new(Config::default());
+    let own = bench.machine.record().clone();
+    // Five nodes at one address, and one node at five.
+    let at_one = (1..6).map(|n| {
+        let mut tester = Tester::new(n, &own);
+        tester.addr = addr(1);
+        tester
+    });
+    let of_one = (11..16).map(|n| {
+        let mut tester = Tester::new(7, &own);
+        tester.addr = addr(n);
+        tester
+    });
+    let mut testers: Vec<_> = at_one.chain(of_one).collect();
+    let asked: Vec<_> = testers.iter_mut().map(|t| t.provoke(bench)).collect();
+    let distinct: std::collections::BTreeSet<_> = asked.iter().map(|a| &a.challenge_data).collect();
+    assert_eq!(distinct.len(), 10);
+    // A random packet within the time is answered with the same, whoever is between.
+    for (tester, asked) in testers.iter_mut().zip(&asked) {
+        let (_, datagram) = tester.random();
+        assert_eq!(bench.give(tester.addr, &datagram)[0].1, asked.datagram);
+    }
+    let datagram = testers[3].handshake(&asked[3], &ping());
+    assert_eq!(testers[3].give(bench, &datagram).len(), 1);
+    bench.now += Duration::from_secs(2);
+    bench.machine.handle_timeout(bench.now);
+    for (tester, asked) in testers.iter_mut().zip(&asked) {
+        let datagram = tester.handshake(asked, &ping());
+        assert!(bench.give(tester.addr, &datagram).is_empty());
+    }
+    assert_eq!(bench.machine.metrics().stray_handshakes, 10);
+}
+
+#[test]
+fn what_was_heard_once_is_of_no_use_to_whoever_repeats_it() {
+    let (mut bench, mut tester) = bench_and_tester();
+    let (_, random) = tester.random();
+    let sent = bench.give(tester.addr, &random);
+    let asked = tester.read_asked(&sent[0].1).unwrap();
+    let handshake = tester.handshake(&asked, &ping());
+    assert_eq!(tester.give(&mut bench, &handshake).len(), 1);
+    let message = tester.sealed(&ping());
+    assert_eq!(tester.give(&mut bench, &message).len(), 1);
+    let sessions = bench.machine.metrics().handshakes;
+    // From the same address: an answer again, to who has proved to be there.
+    assert_eq!(tester.give(&mut bench, &message).len(), 1);
+    assert!(bench.give(tester.addr, &handshake).is_empty());
+    // From elsewhere nothing but questions, each smaller than what it answers.
+    for datagram in [&random, &handshake, &message] {
+        let sent = bench.give(addr(60), datagram);
+        assert!(
+            sent.iter()
+                .all(|(to, bytes)| *to == addr(60) && bytes.len() == 63)
+        );
+    }
+    assert_eq!(bench.machine.metrics().handshakes, sessions);
+    assert_eq!(bench.machine.table().len(), 1);
+    // After a new start its answers to the old challenge mean nothing.
+    let mut again = Bench::new(Config::default());
+    assert!(again.give(tester.addr, &handshake).is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Counted over the whole dialogue. The bound is three times; ours is once.
+    #[test]
+    fn no_stream_of_packets_from_an_unproven_address_is_amplified(
+        packets in proptest::collection::vec((0u8..7, any::<u8>(), 0u64..1500), 1..60),
+    ) {
+        let (mut bench, mut tester) = bench_and_tester();
+        let mut bystander = Tester::new(5, bench.machine.record());
+        bystander.meet(&mut bench, &ping());
+        let (mut inn, mut out) = (0, 0);
+        let mut asked = None;
+        for (kind, byte, pause) in packets {
+            bench.now += Duration::from_millis(pause);
+            bench.machine.handle_timeout(bench.now);
+            let mut sent = bench.drain();
+            let blind = asked.clone().map(|mut asked: Asked| {
+                asked.challenge_data[40] ^= byte | 1;
+                asked
+            });
+            let datagram = match (kind, blind) {
+                (1, Some(blind)) => tester.handshake(&blind, &ping()),
+                (2, Some(blind)) => tester.handshake_with(&blind, &ping(), &[byte; 40]),
+                // The proof of a victim, whose source is forged.
+                (3, Some(_)) => bystander.sealed(&ping()),
+                (4, _) => vec![byte; usize::from(byte) * 5],
+                (5, _) => {
+                    let mut short = tester.random().1;
+                    short.truncate(63 + usize::from(byte) % 30);
+                    short
+                }
+                _ => tester.random().1,
+            };
+            inn += datagram.len();
+            let mut copy = datagram;
+            let _received = bench.machine.handle_datagram(bench.now, tester.addr, &mut copy);
+            sent.extend(bench.drain());
+            for (to, bytes) in sent {
+                if to == tester.addr {
+                    out += bytes.len();
+                    asked = tester.read_asked(&bytes).or(asked);
+                }
+            }
+            prop_assert!(out <= inn, "{} bytes for {}", out, inn);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerage_core::Endpoint;
-use peerage_discv5::discovery::{Event, Filter};
+use peerage_discv5::discovery::{Answer, Event, Filter};
 use peerage_discv5::record::{Builder, Record};
 use peerage_discv5::{Config, NodeId};
 
@@ -186,4 +186,91 @@ fn ten_nodes_that_know_one_find_each_other() {
             .iter()
             .any(|n| Endpoint::from(n.addr) == entry.endpoint)
     );
+}
+
+#[test]
+fn a_lookup_for_a_node_names_it_first() {
+    let mut net = joined(9, 17);
+    for n in 0..16 {
+        let target = net.nodes[n].machine.node_id();
+        let found = net.search(16, |machine, now| machine.start_lookup(now, target));
+        assert_eq!(found[0], net.record(n));
+    }
+}
+
+#[test]
+fn nodes_of_the_table_can_be_chosen_by_an_entry_of_their_records() {
+    let mut net = Net::of(10, 1, &Config::default());
+    let entries = [Some(vec![1, 2, 3, 4]), Some(vec![1, 2, 3, 4, 5]), None];
+    let records = entries.map(|entry| {
+        let n = net.nodes.len();
+        let at = addr(n);
+        let record = Builder::new(1).ip(at.ip()).udp4(at.port());
+        let record = entry
+            .into_iter()
+            .fold(record, |r, entry| r.string("test", entry));
+        let n = net.add_at(Config::default(), at, record);
+        let record = net.record(n);
+        assert!(net.with(0, |machine, _| machine.add_node(&record)));
+        record
+    });
+    let mut chosen = |filter: Option<Filter>| {
+        net.with(0, |machine, _| {
+            machine.random_nodes(10, |r| filter.as_ref().is_none_or(|f| f.accepts(r)))
+        })
+    };
+    assert_eq!(chosen(None).len(), 3);
+    assert_eq!(chosen(Some(Filter::has("test"))).len(), 2);
+    let exactly = Filter::is("test", [1, 2, 3, 4]);
+    assert_eq!(chosen(Some(exactly)), [records[0].clone()]);
+    assert_eq!(chosen(Some(Filter::has("other"))), []);
+}
+
+#[test]
+fn find_node_names_at_most_sixteen_living_nodes_of_the_distances() {
+    let mut net = Net::of(11, 60, &Config::default());
+    for n in 1..60 {
+        net.ping(0, n).unwrap();
+    }
+    let us = net.nodes[0].machine.node_id();
+    let to = net.record(0);
+    let ask = |net: &mut Net, distances: &[u16]| {
+        let asked = net.with(1, |m, now| m.start_find_node(now, &to, distances));
+        net.run(Duration::from_secs(5));
+        let Some(Ok(Answer::Nodes(nodes))) = net.answer_to(1, asked.unwrap()) else {
+            panic!();
+        };
+        nodes
+    };
+    let asker = net.nodes[1].machine.node_id();
+    let truth: Vec<_> = {
+        let table = net.nodes[0].machine.table();
+        let seen = table.nodes().filter(|e| e.seen && e.id() != asker);
+        seen.map(|e| us.log_distance(&e.id())).collect()
+    };
+    let count = |asked: &[u16]| truth.iter().filter(|d| asked.contains(d)).count();
+    for asked in [
+        &[256][..],
+        &[255],
+        &[256, 255],
+        &[254],
+        &[253, 252, 251],
+        &[3],
+    ] {
+        let nodes = ask(&mut net, asked);
+        assert_eq!(nodes.len(), count(asked).min(16), "{asked:?}");
+        for node in nodes {
+            assert!(asked.contains(&us.log_distance(&node.node_id())));
+        }
+    }
+    assert!(count(&[256, 255]) > 16, "more than one answer holds");
+    assert_eq!(ask(&mut net, &[0]), [to.clone()]);
+    // The nearest node of all is named when its distance is asked for.
+    let nearest = net.nodes[0]
+        .machine
+        .table()
+        .neighbours(&us, 1, |e| e.id() != asker);
+    let nearest = nearest[0].record.clone();
+    let named = ask(&mut net, &[us.log_distance(&nearest.node_id())]);
+    assert!(named.contains(&nearest));
 }

@@ -2,7 +2,7 @@
 
 use peerage_discv5::NodeId;
 use peerage_discv5::cipher::{Cipher, Mask};
-use peerage_discv5::curve::{PublicKey, SecretKey};
+use peerage_discv5::curve::{PublicKey, SecretKey, keccak256};
 use peerage_discv5::keys::Agreement;
 use peerage_discv5::message::{Message, Request, RequestId};
 use peerage_discv5::packet::{Envelope, HandshakeAuth, Kind, Nonce, Packet, Protocol};
@@ -263,4 +263,117 @@ fn the_ciphertext_is_that_of_the_vector() {
         cipher.open(nonce, &ad, &mut sealed).unwrap(),
         bytes(&params["pt"])
     );
+}
+
+/// Distances of keys from one key, as go-ethereum and nim-eth test them.
+#[test]
+fn the_distances_of_keys_are_those_that_others_count() {
+    let target = "5d485bdcbe9bc89314a10ae9231e429d33853e3a8fa2af39f5f827370a2e4185\
+                  e344ace5d16237491dad41f278f1d3785210d29ace76cd627b9147ee340b1125";
+    let target = NodeId(keccak256(&[&hex::decode(target).unwrap()]));
+    let rows = [
+        (
+            "29738ba0c1a4397d6a65f292eee07f02df8e58d41594ba2be3cf84ce0fc58169",
+            251,
+        ),
+        (
+            "511b1686e4e58a917f7f848e9bf5539d206a68f5ad6b54b552c2399fe7d174ae",
+            251,
+        ),
+        (
+            "1c9b1cafbec00848d2c174b858219914b42a7d5c9359b1ca03fd650e8239ae94",
+            252,
+        ),
+        (
+            "e0e1e8db4a6f13c1ffdd3e96b72fa7012293ced187c9dcdcb9ba2af37a46fa10",
+            252,
+        ),
+        (
+            "2d0511ae9bf590166597eeab86b6f27b1ab761761eaea8965487b162f8703847",
+            253,
+        ),
+        (
+            "6cfbd7b8503073fc3dbdb746a7c672571648d3bd15197ccf7f7fef3d904f53a2",
+            253,
+        ),
+        (
+            "dec742079ec00ff4ec1284d7905bc3de2366f67a0769431fd16f80fd68c58a7c",
+            254,
+        ),
+        (
+            "ff02c8861fa12fbd129d2a95ea663492ef9c1e51de19dcfbbfe1c59894a28d2b",
+            254,
+        ),
+        (
+            "da8645f90826e57228d9ea72aff84500060ad111a5d62e4af831ed8e4b5acfb8",
+            255,
+        ),
+        (
+            "3c944c5d9af51d4c1d43f5d0f3a1a7ef65d5e82744d669b58b5fed242941a566",
+            255,
+        ),
+        (
+            "8c5b422155d33ea8e9d46f71d1ad3e7b24cb40051413ffa1a81cff613d243ba9",
+            256,
+        ),
+        (
+            "937b1af801def4e8f5a3a8bd225a8bcff1db764e41d3e177f2e9376e8dd87233",
+            256,
+        ),
+    ];
+    for (key, distance) in rows {
+        let key: [u8; 32] = hex::decode(key).unwrap().try_into().unwrap();
+        let id = SecretKey::from_bytes(key).unwrap().public_key().node_id();
+        assert_eq!(target.log_distance(&id), distance);
+        assert_eq!(id.log_distance(&target), distance);
+    }
+    let low = |last: u16| {
+        let mut bytes = [0; 32];
+        bytes[30..].copy_from_slice(&last.to_be_bytes());
+        NodeId(bytes)
+    };
+    for (last, distance) in [
+        (0, 0),
+        (1, 1),
+        (3, 2),
+        (4, 3),
+        (15, 4),
+        (0x80, 8),
+        (0x1ff, 9),
+    ] {
+        assert_eq!(low(0).log_distance(&low(last)), distance);
+    }
+    assert_eq!(low(0).log_distance(&low(0xffff)), 16);
+}
+
+/// RFC 5869, appendix A, the cases with SHA-256: the key derivation stands on this.
+#[test]
+fn hkdf_is_that_of_the_rfc() {
+    let run = |from: u8, to: u8| (from..=to).collect::<Vec<u8>>();
+    let rows = [
+        (
+            vec![0x0b; 22],
+            run(0, 0x0c),
+            run(0xf0, 0xf9),
+            "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865",
+        ),
+        (
+            run(0, 0x4f),
+            run(0x60, 0xaf),
+            run(0xb0, 0xff),
+            "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c65e590e09da3275600c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87",
+        ),
+        (
+            vec![0x0b; 22],
+            vec![],
+            vec![],
+            "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8",
+        ),
+    ];
+    for (secret, salt, info, expected) in rows {
+        let mut out = vec![0; expected.len() / 2];
+        let hkdf = hkdf::Hkdf::<sha2::Sha256>::new(Some(&salt), &secret);
+        hkdf.expand(&info, &mut out).unwrap();
+        assert_eq!(hex::encode(out), expected);
+    }
 }

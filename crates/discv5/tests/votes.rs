@@ -1,16 +1,20 @@
 //! Votes about our address, cast by nodes of many groups and of few.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use peerage_core::Endpoint;
-use peerage_discv5::NodeId;
 use peerage_discv5::address::Contact;
-use peerage_discv5::record::Family;
+use peerage_discv5::message::{Message, put_pong};
+use peerage_discv5::record::{Builder, Family};
 use peerage_discv5::votes::{VoteRules, Votes};
+use peerage_discv5::{Config, Discovery, NodeId};
 use proptest::prelude::*;
 
+use crate::common::net::{addr, secret};
 use crate::common::start;
+use crate::common::tester::{Bench, Tester, decode, ping};
 
 /// A voter with this number, in a group of its own.
 fn voter(n: u8) -> Contact {
@@ -96,6 +100,58 @@ fn many_nodes_of_one_address_group_do_not_move_us() {
         votes.cast(now, &neighbour, at(1));
     }
     assert_eq!(votes.majority(now, Family::V4), Some(at(1)));
+}
+
+/// A machine without an address pings nodes, of which many say the same untruth.
+#[test]
+fn votes_stuffed_from_one_address_group_do_not_write_our_record() {
+    let config = Config {
+        auto_update: true,
+        votes: VoteRules {
+            threshold: 5,
+            ..VoteRules::default()
+        },
+        ..Config::default()
+    };
+    let record = Builder::new(1);
+    let machine = Discovery::new(config, secret(0), record, [9; 32]).unwrap();
+    let mut bench = Bench {
+        now: start(),
+        machine,
+        events: Vec::new(),
+    };
+    let say = |bench: &mut Bench, n: usize, at: SocketAddr, observed: SocketAddr| {
+        let record = Builder::new(1).ip(at.ip()).udp4(at.port());
+        let record = record.sign(&secret(n)).unwrap();
+        let mut tester = Tester::of(secret(n), record, at, bench.machine.record());
+        tester.meet(bench, &ping());
+        bench.machine.start_ping(bench.now, &tester.record).unwrap();
+        let sent = bench.drain();
+        let opened = tester.open(&sent[0].1).unwrap();
+        let Message::Request(id, _) = decode(&opened) else {
+            panic!();
+        };
+        let mut pong = Vec::new();
+        put_pong(&mut pong, id, 1, observed.into());
+        let datagram = tester.sealed(&pong);
+        tester.give(bench, &datagram);
+    };
+    let ours = |bench: &Bench| bench.machine.record().udp4_endpoint();
+    for n in 1..13u8 {
+        let liar = SocketAddr::from(([20, 66, 66, n], 9000));
+        say(
+            &mut bench,
+            n.into(),
+            liar,
+            SocketAddr::from(([20, 6, 6, 6], 666)),
+        );
+    }
+    assert_eq!(ours(&bench), None);
+    for n in 20..25 {
+        let observed = SocketAddr::from(([20, 1, 1, 1], 9000));
+        say(&mut bench, n, addr(n), observed);
+    }
+    assert_eq!(ours(&bench).unwrap().to_string(), "20.1.1.1:9000");
 }
 
 /// The same by a list that is never cleaned up.
