@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peerage_core::Endpoint;
 use peerage_discv5::Config;
-use peerage_discv5::discovery::{Answer, RequestError};
+use peerage_discv5::discovery::{Answer, Event, RequestError};
 
 use crate::common::net::{Net, addr};
 
@@ -93,4 +93,40 @@ fn a_banned_node_is_not_passed_on() {
     assert_eq!(passed_on(&mut net), (4, true));
     net.with(0, |machine, now| machine.ban_node(now, banned));
     assert_eq!(passed_on(&mut net), (3, false));
+}
+
+#[test]
+fn a_ban_holds_for_what_is_under_way() {
+    let mut net = Net::of(5, 2, &Config::default());
+    net.with(1, |machine, _| machine.register_talk(b"x"))
+        .unwrap();
+    net.ping(0, 1).unwrap();
+    let to = net.record(1);
+    let talk = net.with(0, |m, now| m.start_talk(now, &to, b"x", b"hi"));
+    let thinks = |net: &Net| net.count(1, |event| matches!(event, Event::Talk { .. })) == 1;
+    assert!(net.run_until(Duration::from_millis(300), thinks));
+    // Neither the application's silence nor a request is sent to who is banned now.
+    let banned = net.record(0);
+    let sent = net.nodes[1].machine.metrics().datagrams_out;
+    let asked = net.with(1, |m, now| {
+        m.bans_mut().ban_ip(addr(0).ip(), now + BAN);
+        m.start_ping(now, &banned)
+    });
+    assert_eq!(asked.map(|_| ()), Err(RequestError::NotAdmitted));
+    net.nodes[0].is_up = false;
+    net.run(Duration::from_secs(1));
+    assert_eq!(net.nodes[1].machine.metrics().datagrams_out, sent);
+    // What was asked before the ban is not asked once more.
+    let mut net = Net::of(6, 2, &Config::default());
+    net.nodes[1].is_up = false;
+    let to = net.record(1);
+    let asked = net.with(0, |m, now| m.start_ping(now, &to)).unwrap();
+    net.with(0, |m, now| m.ban_node(now, to.node_id()));
+    net.run(Duration::from_secs(2));
+    assert_eq!(
+        net.answer_to(0, asked),
+        Some(Err(RequestError::NotAdmitted))
+    );
+    assert_eq!(net.datagrams, 1);
+    assert!(talk.is_ok());
 }

@@ -145,7 +145,7 @@ pub enum RequestError {
     /// The record names no address of a family that we have a socket for.
     #[error("the record names no address that we can send to")]
     NoAddress,
-    /// The node or its address is banned or not permitted.
+    /// The node or its address is banned or not permitted; perhaps only since it was asked.
     #[error("the node is banned, or its address is not permitted")]
     NotAdmitted,
     /// As many requests are under way, or wait for the node, as may.

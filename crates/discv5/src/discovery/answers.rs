@@ -168,10 +168,18 @@ impl Discovery {
         let Some(talk) = self.talks.open.remove(&ticket.0) else {
             return false;
         };
-        self.answer(&talk.contact, |out| {
-            put_talk_response(out, talk.request, payload);
-        });
+        self.answer_later(&talk, payload);
         true
+    }
+
+    /// An answer that was thought about, unless the asker has been banned meanwhile.
+    fn answer_later(&mut self, talk: &OpenTalk, payload: &[u8]) {
+        let is_banned = |now| !self.may_talk_to(now, &talk.contact);
+        if !self.latest.is_some_and(is_banned) {
+            self.answer(&talk.contact, |out| {
+                put_talk_response(out, talk.request, payload);
+            });
+        }
     }
 
     /// Whoever waits too long for the application gets nothing.
@@ -181,9 +189,7 @@ impl Discovery {
                 break;
             }
             let talk = first.remove();
-            self.answer(&talk.contact, |out| {
-                put_talk_response(out, talk.request, b"");
-            });
+            self.answer_later(&talk, b"");
         }
     }
 }

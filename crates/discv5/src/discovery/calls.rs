@@ -334,14 +334,14 @@ impl Discovery {
         if node == self.node_id() {
             return Err(RequestError::Ourselves);
         }
-        if !self.admits(now, endpoint) || self.bans.has_node(now, &node) {
+        let contact = Contact { node, endpoint };
+        if !self.may_talk_to(now, &contact) {
             return Err(RequestError::NotAdmitted);
         }
         let limit = self.config.max_requests;
         if self.calls.len() >= limit {
             return Err(RequestError::Busy { limit });
         }
-        let contact = Contact { node, endpoint };
         let limit = self.config.max_queued;
         if let Some(handshake) = self.calls.handshaking.get(&contact)
             && handshake.queue.len() >= limit

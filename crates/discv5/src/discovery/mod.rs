@@ -332,6 +332,11 @@ impl Discovery {
         self.config.access.admits(ip) && !self.bans.has_ip(now, ip)
     }
 
+    /// Whether neither a node nor its address is banned or not permitted.
+    fn may_talk_to(&self, now: Instant, contact: &Contact) -> bool {
+        self.admits(now, contact.endpoint) && !self.bans.has_node(now, &contact.node)
+    }
+
     /// The addresses that a record names, of families we have a socket for.
     fn named_by(&self, record: &Record) -> [Option<Endpoint>; 2] {
         Family::BOTH.map(|family| {

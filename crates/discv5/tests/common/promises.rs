@@ -174,6 +174,7 @@ impl Watched {
                     Ok(Answer::Talk(_)) => "talk",
                     Err(RequestError::Timeout) => "timeout",
                     Err(RequestError::Invalid) => "invalid",
+                    Err(RequestError::NotAdmitted) => "barred",
                     Err(error) => panic!("{error} after it was sent"),
                 });
             }

@@ -30,6 +30,11 @@ impl Discovery {
     }
 
     fn resend(&mut self, now: Instant, id: u64) {
+        let contact = self.calls.open.get(&id).map(|call| call.contact);
+        if contact.is_some_and(|contact| !self.may_talk_to(now, &contact)) {
+            self.finish(now, id, Err(RequestError::NotAdmitted));
+            return;
+        }
         self.metrics.resent += 1;
         let Some(call) = self.calls.open.get_mut(&id) else {
             return;
