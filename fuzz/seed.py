@@ -84,7 +84,7 @@ ethereum("snappy-copies", 11, 0, bytes.fromhex("800100aafe0100fe0100"))
 # Kept inputs, each behind the byte that chooses its decoder.
 tests = here.parent / "crates/discv5/tests"
 source = (tests / "common/decoders.rs").read_text()
-kinds = re.findall(r'\("(\w+)", \w+\)', source.split("DECODERS", 1)[1].split("];", 1)[0])
+kinds = re.findall(r'\("(\w+)", \w+\)', source.split("const DECODERS", 1)[1].split("];", 1)[0])
 out = pathlib.Path(sys.argv[3])
 out.mkdir(parents=True, exist_ok=True)
 for choice, kind in enumerate(kinds):

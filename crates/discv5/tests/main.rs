@@ -24,3 +24,4 @@ mod table_places;
 mod upkeep;
 mod vectors;
 mod votes;
+mod vouching;

@@ -32,10 +32,13 @@ fn at(port: u16) -> Endpoint {
     Endpoint::new([192, 0, 2, 1].into(), port)
 }
 
+/// What is tried, the threshold, who says which port, and which is agreed on.
+type Row = (&'static str, usize, &'static [(u8, u16)], Option<u16>);
+
 /// Who says what, and the port that is agreed on.
 #[test]
 fn the_majority_decides_and_each_node_has_one_vote() {
-    let rows: [(&str, usize, &[(u8, u16)], Option<u16>); 6] = [
+    let rows: [Row; 6] = [
         (
             "a majority",
             2,

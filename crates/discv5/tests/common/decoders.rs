@@ -3,7 +3,6 @@
 //! The first byte chooses the decoder, the rest is its input. A fuzz target, a property test and a
 //! folder of kept inputs all call [`run`].
 
-use std::fmt::Debug;
 use std::str;
 
 use peerage_discv5::NodeId;
@@ -21,8 +20,11 @@ const US: NodeId = NodeId([
     0xc7, 0xc8, 0xff, 0x33, 0x70, 0x24, 0xa5, 0x54, 0x34, 0xa0, 0xd0, 0x55, 0x5d, 0xe6, 0x4d, 0xb9,
 ]);
 
+/// Reads, checks, and says what it was.
+type Decoder = fn(&[u8]) -> String;
+
 /// The decoders, by what the first byte is modulo their number.
-pub(crate) const DECODERS: [(&str, fn(&[u8]) -> String); 6] = [
+pub(crate) const DECODERS: [(&str, Decoder); 6] = [
     ("packet", packet),
     ("header", header),
     ("message", message),
@@ -44,7 +46,7 @@ pub(crate) fn run(input: &[u8]) -> String {
 }
 
 /// The variant's name in words.
-fn variant(error: &(impl Debug + std::error::Error)) -> String {
+fn variant(error: &impl std::error::Error) -> String {
     assert!(!error.to_string().is_empty());
     let shown = format!("{error:?}");
     let name = shown.chars().take_while(char::is_ascii_alphanumeric);

@@ -5,6 +5,7 @@ pub(crate) mod net;
 pub(crate) mod operations;
 pub(crate) mod promises;
 pub(crate) mod rogue;
+pub(crate) mod scene;
 pub(crate) mod tester;
 
 use std::time::Instant;

@@ -13,7 +13,7 @@ use peerage_discv5::packet::{Envelope, Kind, Nonce, Packet, Protocol};
 use peerage_discv5::record::{Builder, Record};
 
 use super::net::secret;
-use super::operations::{BYSTANDERS, place};
+use super::scene::{BYSTANDERS, place};
 use super::tester::{Asked, Tester, ping, plain};
 
 /// What the rogue knows of one machine.
