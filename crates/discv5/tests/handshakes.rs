@@ -73,6 +73,19 @@ fn a_forged_handshake_does_not_end_the_challenge_and_only_so_many_are_looked_at(
 }
 
 #[test]
+fn handshakes_nobody_asked_for_do_not_use_up_the_rate_of_their_group() {
+    let (mut bench, mut tester) = bench_and_tester();
+    let asked = tester.provoke(&mut bench);
+    let datagram = tester.handshake(&asked, &ping());
+    for port in 1..200 {
+        let neighbour = SocketAddr::new(tester.addr.ip(), port);
+        assert!(bench.give(neighbour, &datagram).is_empty());
+    }
+    assert_eq!(bench.machine.metrics().stray_handshakes, 199);
+    assert_eq!(tester.give(&mut bench, &datagram).len(), 1);
+}
+
+#[test]
 fn a_record_with_a_wrong_signature_in_a_handshake_is_refused() {
     let (mut bench, mut tester) = bench_and_tester();
     let asked = tester.provoke(&mut bench);
