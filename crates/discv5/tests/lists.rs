@@ -1,7 +1,7 @@
 //! Bytes into decoders, and lists of operations on machines: random ones, and kept ones.
 //!
-//! `tests/corpus/` holds inputs worth keeping, a folder for each kind. A file's name says what
-//! becomes of it, up to the first dot; what a fuzzer adds may begin with `any`.
+//! `tests/corpus/` holds inputs worth keeping, a folder for each kind. A file's name says, up to the
+//! first dot, what becomes of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
