@@ -40,6 +40,11 @@ pub trait Node: Clone + Send + Sync + Sized + 'static {
         boot: Option<&Self::Record>,
     ) -> impl Future<Output = Result<Self, Error>> + Send;
 
+    /// As [`Node::start`], but it knows nobody and looks for nobody.
+    fn start_idle(number: u64) -> impl Future<Output = Result<Self, Error>> + Send {
+        Self::start(number, None)
+    }
+
     fn id(&self) -> NodeId;
 
     fn record(&self) -> Self::Record;

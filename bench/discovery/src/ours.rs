@@ -16,21 +16,32 @@ pub struct Ours {
     record: Record,
 }
 
+impl Ours {
+    async fn start_with(number: u64, boot: Option<&Record>, upkeep: bool) -> Result<Self, Error> {
+        let sockets = Sockets::bind(&Bind::at(SocketAddr::from(([127, 0, 0, 1], 0))))?;
+        let record = sockets.describe(Builder::new(1));
+        let key = SecretKey::from_bytes(secret(number))?;
+        let mut setup = Setup::new(key, record, secret(!number));
+        setup.boot.extend(boot.cloned());
+        setup.upkeep = upkeep;
+        let running = peerage_find::start(setup, sockets)?;
+        let record = running.handle.record().await?;
+        let handle = running.handle;
+        Ok(Self { handle, record })
+    }
+}
+
 impl Node for Ours {
     type Record = Record;
 
     const NAME: &'static str = "ours";
 
     async fn start(number: u64, boot: Option<&Record>) -> Result<Self, Error> {
-        let sockets = Sockets::bind(&Bind::at(SocketAddr::from(([127, 0, 0, 1], 0))))?;
-        let record = sockets.describe(Builder::new(1));
-        let key = SecretKey::from_bytes(secret(number))?;
-        let mut setup = Setup::new(key, record, secret(!number));
-        setup.boot.extend(boot.cloned());
-        let running = peerage_find::start(setup, sockets)?;
-        let record = running.handle.record().await?;
-        let handle = running.handle;
-        Ok(Self { handle, record })
+        Self::start_with(number, boot, true).await
+    }
+
+    async fn start_idle(number: u64) -> Result<Self, Error> {
+        Self::start_with(number, None, false).await
     }
 
     fn id(&self) -> NodeId {

@@ -26,12 +26,13 @@ pub async fn round_trips<N: Node>(ask: Ask, count: u64, at_once: u64) -> Result<
     .await
 }
 
-/// Sessions: fresh nodes PING one that does not know them.
+/// Sessions: fresh nodes PING one that does not know them. Neither side looks for others: ours
+/// would, the other implementation does so only when it is asked to.
 pub async fn sessions<N: Node>(count: u64, at_once: u64) -> Result<(), Error> {
-    let server = N::start(0, None).await?;
+    let server = N::start_idle(0).await?;
     let mut clients = Vec::new();
     for number in 0..count {
-        clients.push(N::start(1 + number, None).await?);
+        clients.push(N::start_idle(1 + number).await?);
     }
     let to = server.record();
     let (clients, next) = (Arc::new(clients), Arc::new(AtomicUsize::new(0)));
