@@ -145,13 +145,13 @@ fn audit_queue<'a>(
             order,
             geo,
             key,
-        } = index.placement(ticket.posting);
+        } = index.placement(slot);
         let placed = entry == slot
             && geo == properties.geography.packed()
             && key.class == properties.class();
         must(placed, "the place of an entry")?;
         orders.push(order);
-        for room in index.rooms(ticket.posting) {
+        for room in index.rooms(slot) {
             postings += 1;
             *refs.entry(room).or_default() += 1;
             let shelf = expected.entry((room, key)).or_default();

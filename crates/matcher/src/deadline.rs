@@ -35,6 +35,8 @@ struct List {
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     by_tick: BTreeMap<Tick, u32>,
+    /// The first of these; asked in every call.
+    next: Option<Tick>,
     lists: Pool<List>,
     /// By slot.
     links: Vec<Link>,
@@ -44,6 +46,7 @@ impl Deadlines {
     pub(crate) const fn new() -> Self {
         Self {
             by_tick: BTreeMap::new(),
+            next: None,
             lists: Pool::new(),
             links: Vec::new(),
         }
@@ -63,6 +66,9 @@ impl Deadlines {
                 tail: NONE,
             })
         });
+        if self.next.is_none_or(|next| tick < next) {
+            self.next = Some(tick);
+        }
         let tail = std::mem::replace(&mut self.lists[list].tail, slot);
         match tail {
             NONE => self.lists[list].head = slot,
@@ -99,25 +105,29 @@ impl Deadlines {
             next => self.links[at(next)].prev = prev,
         }
         if prev == NONE && next == NONE {
-            self.by_tick.remove(&self.lists[list].tick);
+            let tick = self.lists[list].tick;
+            self.by_tick.remove(&tick);
+            if self.next == Some(tick) {
+                self.next = self.by_tick.keys().next().copied();
+            }
             self.lists.release(list);
         }
     }
 
     /// A slot that expires in this tick or an earlier one; its deadline is taken away.
     pub(crate) fn pop_due(&mut self, now: Tick) -> Option<u32> {
-        let (&tick, &list) = self.by_tick.first_key_value()?;
-        if tick > now {
+        if self.next? > now {
             return None;
         }
+        let (_, &list) = self.by_tick.first_key_value()?;
         let slot = self.lists[list].head;
         self.clear(slot);
         Some(slot)
     }
 
     /// The first tick in which anything expires.
-    pub(crate) fn next(&self) -> Option<Tick> {
-        self.by_tick.keys().next().copied()
+    pub(crate) const fn next(&self) -> Option<Tick> {
+        self.next
     }
 
     /// Each slot and its tick, in the order in which they expire.
@@ -146,7 +156,11 @@ impl Deadlines {
             }
             before == list.tail && before != NONE
         });
-        in_order && linked == self.iter().count() && self.lists.len() == self.by_tick.len()
+        let first = self.by_tick.keys().next().copied();
+        in_order
+            && first == self.next
+            && linked == self.iter().count()
+            && self.lists.len() == self.by_tick.len()
     }
 }
 

@@ -99,26 +99,26 @@ impl Tally {
 impl Matcher {
     /// Why an offer waits. None if it does not. Costs a few look-ups for each shelf of its rooms.
     pub fn explain_offer(&self, id: OfferId) -> Option<Explanation> {
-        let ticket = self.offers.get(id.0)?.ticket()?;
+        self.offers.get(id.0)?.ticket()?;
         let index = &self.waiting_announcements.index;
         let others = self.waiting_announcements.len();
         let own = &self.waiting_offers.index;
-        let rooms: Vec<_> = own.rooms(ticket.posting).collect();
-        let place = own.placement(ticket.posting);
+        let rooms: Vec<_> = own.rooms(id.0.slot).collect();
+        let place = own.placement(id.0.slot);
         Some(self.explain(&place, &rooms, (index, others), true))
     }
 
     /// Why an announcement waits. None if it does not.
     pub fn explain_announcement(&self, id: AnnouncementId) -> Option<Explanation> {
-        let ticket = self.announcements.get(id.0)?.ticket()?;
+        self.announcements.get(id.0)?.ticket()?;
         let index = &self.waiting_offers.index;
         let others = self.waiting_offers.len();
         let own = &self.waiting_announcements.index;
-        let rooms = own.rooms(ticket.posting);
+        let rooms = own.rooms(id.0.slot);
         let rooms: Vec<_> = rooms
             .filter(|&room| self.rooms.kind(room) != RoomKind::Proven)
             .collect();
-        let place = own.placement(ticket.posting);
+        let place = own.placement(id.0.slot);
         Some(self.explain(&place, &rooms, (index, others), false))
     }
 

@@ -22,20 +22,8 @@ use crate::heap::{self, Item};
 use crate::key::ShelfKey;
 use crate::order::{Order, RANKS};
 use crate::pool::{NONE, Pool, at, chain};
+use crate::postings::{Posting, Postings};
 use crate::runs::Runs;
-
-#[derive(Debug)]
-struct Posting {
-    order: Order,
-    entry: u32,
-    group: u32,
-    /// Neighbours in the group.
-    prev: u32,
-    next: u32,
-    /// The entry's posting in its next room.
-    sibling: u32,
-    room: u32,
-}
 
 /// Entries of one shelf that share geography and rank.
 #[derive(Debug)]
@@ -87,7 +75,7 @@ pub(crate) struct ShelfRef<'a> {
 
 /// The waiting entries of one side.
 pub(crate) struct Index {
-    postings: Pool<Posting>,
+    postings: Postings,
     groups: Pool<Group>,
     shelves: Pool<Shelf>,
     /// The first shelf, by room.
@@ -101,7 +89,7 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) const fn new(keys: Keys) -> Self {
         Self {
-            postings: Pool::new(),
+            postings: Postings::new(),
             groups: Pool::new(),
             shelves: Pool::new(),
             first: Vec::new(),
@@ -118,53 +106,44 @@ impl Index {
 
     /// Places an entry in its rooms, at least one, each once. Its order must be above that of
     /// every entry of the same rank. `with_runs` says in which rooms successors are asked for.
-    /// Returns its first posting, by which it is removed.
     pub(crate) fn insert(
         &mut self,
         placement: &Placement,
         rooms: impl Iterator<Item = u32>,
         with_runs: impl Fn(u32) -> bool,
-    ) -> u32 {
+    ) {
         self.by_class[placement.key.class as usize] += 1;
-        let mut first = NONE;
         let mut last = NONE;
         for room in rooms {
             let shelf = self.shelf(room, placement.key, with_runs(room));
-            let posting = self.post(shelf, room, placement);
-            match last {
-                NONE => first = posting,
-                last => self.postings[last].sibling = posting,
-            }
-            last = posting;
+            last = self.post(shelf, last, placement);
         }
-        first
     }
 
-    /// Takes an entry out by its first posting, and tells the rooms it was in.
-    pub(crate) fn remove(&mut self, first: u32, mut left: impl FnMut(u32)) {
-        let shelf = self.groups[self.postings[first].group].shelf;
-        self.by_class[self.shelves[shelf].key.class as usize] -= 1;
-        let mut posting = first;
+    /// Takes the entry of a slot out, and tells the rooms it was in.
+    pub(crate) fn remove(&mut self, entry: u32, mut left: impl FnMut(u32)) {
+        let class = self.placement(entry).key.class;
+        self.by_class[class as usize] -= 1;
+        let mut posting = entry;
         while posting != NONE {
-            left(self.postings[posting].room);
+            left(self.room(posting));
             posting = self.unpost(posting);
         }
     }
 
-    /// The rooms of an entry, by its first posting.
-    pub(crate) fn rooms(&self, first: u32) -> impl Iterator<Item = u32> {
-        chain(first, |posting| self.postings[posting].sibling)
-            .map(|posting| self.postings[posting].room)
+    fn room(&self, posting: u32) -> u32 {
+        let group = &self.groups[self.postings[posting].group];
+        self.shelves[group.shelf].room
     }
 
-    /// What an entry was placed by, by its first posting.
-    pub(crate) fn placement(&self, first: u32) -> Placement {
-        let Posting {
-            order,
-            entry,
-            group,
-            ..
-        } = self.postings[first];
+    /// The rooms of the entry of a slot.
+    pub(crate) fn rooms(&self, entry: u32) -> impl Iterator<Item = u32> {
+        self.postings.of(entry).map(|posting| self.room(posting))
+    }
+
+    /// What the entry of a slot was placed by.
+    pub(crate) fn placement(&self, entry: u32) -> Placement {
+        let Posting { order, group, .. } = self.postings[entry];
         let Group { geo, shelf, .. } = self.groups[group];
         Placement {
             entry,
@@ -218,7 +197,8 @@ impl Index {
         self.by_group.find(hash, same).copied()
     }
 
-    fn post(&mut self, shelf: u32, room: u32, placement: &Placement) -> u32 {
+    /// Adds the first posting of an entry, or the next one after `last`.
+    fn post(&mut self, shelf: u32, last: u32, placement: &Placement) -> u32 {
         let &Placement {
             entry, order, geo, ..
         } = placement;
@@ -226,38 +206,37 @@ impl Index {
         if let Some(runs) = &mut self.shelves[shelf].runs {
             runs.insert(Found { order, entry }, geo);
         }
-        let mut posting = Posting {
-            order,
-            entry,
-            group: NONE,
-            prev: NONE,
-            next: NONE,
-            sibling: NONE,
-            room,
+        let known = self.find_group(shelf, geo, order.rank());
+        let posting = Posting::new(order, known.unwrap_or(NONE));
+        let id = if last == NONE {
+            self.postings.add_first(entry, posting)
+        } else {
+            let id = self.postings.add_further(entry, posting);
+            self.postings[last].sibling = id;
+            id
         };
-        if let Some(group) = self.find_group(shelf, geo, order.rank()) {
-            let tail = self.groups[group].tail;
-            debug_assert!(self.postings[tail].order < order, "out of order");
-            posting.group = group;
-            posting.prev = tail;
-            let id = self.postings.add(posting);
-            self.postings[tail].next = id;
+        if let Some(group) = known {
             let group = &mut self.groups[group];
+            self.postings.link(group.tail, id);
             group.tail = id;
             group.len += 1;
-            return id;
+        } else {
+            self.postings[id].group = self.add_group(shelf, geo, (order, id));
         }
-        let id = self.postings.add(posting);
+        id
+    }
+
+    /// A group with its first posting.
+    fn add_group(&mut self, shelf: u32, geo: Packed, (order, posting): (Order, u32)) -> u32 {
         let group = self.groups.add(Group {
             geo,
             shelf,
-            head: id,
-            tail: id,
+            head: posting,
+            tail: posting,
             len: 1,
             position: 0,
             rank: order.rank(),
         });
-        self.postings[id].group = group;
         let (groups, keys) = (&self.groups, &self.keys);
         let hash = Self::group_hash(keys, shelf, geo, order.rank());
         self.by_group.insert_unique(hash, group, |&id| {
@@ -266,30 +245,31 @@ impl Index {
         });
         let heap = &mut self.shelves[shelf].heap;
         heap::push(heap, &mut self.groups, Item { order, group });
-        id
+        group
     }
 
     /// Takes one posting out and returns the entry's next.
     fn unpost(&mut self, id: u32) -> u32 {
+        let posting = self.postings[id];
         let Posting {
             order,
-            group,
+            next_order,
+            group: in_group,
             prev,
             next,
             sibling,
-            ..
-        } = self.postings[id];
+        } = posting;
         self.postings.release(id);
-        match next {
-            NONE => self.groups[group].tail = prev,
-            next => self.postings[next].prev = prev,
+        self.postings.unlink(&posting);
+        let group = &mut self.groups[in_group];
+        group.len -= 1;
+        if next == NONE {
+            group.tail = prev;
         }
-        match prev {
-            NONE => self.groups[group].head = next,
-            prev => self.postings[prev].next = next,
+        if prev == NONE {
+            group.head = next;
         }
-        self.groups[group].len -= 1;
-        let shelf = self.groups[group].shelf;
+        let (shelf, position) = (group.shelf, group.position);
         let on_shelf = &mut self.shelves[shelf];
         on_shelf.len -= 1;
         if let Some(runs) = &mut on_shelf.runs {
@@ -298,19 +278,14 @@ impl Index {
         if prev != NONE {
             return sibling;
         }
-        let position = self.groups[group].position;
-        match next {
-            NONE => {
-                heap::remove(&mut on_shelf.heap, &mut self.groups, position);
-                self.drop_group(group);
-                if self.shelves[shelf].len == 0 {
-                    self.drop_shelf(shelf);
-                }
+        if next == NONE {
+            heap::remove(&mut on_shelf.heap, &mut self.groups, position);
+            self.drop_group(in_group);
+            if self.shelves[shelf].len == 0 {
+                self.drop_shelf(shelf);
             }
-            next => {
-                let order = self.postings[next].order;
-                heap::put_back(&mut on_shelf.heap, &mut self.groups, position, order);
-            }
+        } else {
+            heap::put_back(&mut on_shelf.heap, &mut self.groups, position, next_order);
         }
         sibling
     }
@@ -385,7 +360,7 @@ impl<'a> ShelfRef<'a> {
         let Item { order, group } = heap::first(heap, |item| {
             exclude.is_none_or(|geo| groups[item.group].geo != geo)
         })?;
-        let entry = self.index.postings[groups[group].head].entry;
+        let entry = self.index.postings.entry(groups[group].head);
         Some(Found { order, entry })
     }
 
@@ -401,8 +376,9 @@ impl<'a> ShelfRef<'a> {
         let in_heap = self.shelf().heap.iter();
         in_heap.flat_map(move |item| {
             let group = &index.groups[item.group];
-            chain(group.head, |posting| index.postings[posting].next).map(move |posting| {
-                let Posting { order, entry, .. } = index.postings[posting];
+            index.postings.from(group.head).map(move |posting| {
+                let order = index.postings[posting].order;
+                let entry = index.postings.entry(posting);
                 (group.geo, Found { order, entry })
             })
         })
@@ -412,23 +388,37 @@ impl<'a> ShelfRef<'a> {
     pub(crate) fn is_sound(self) -> bool {
         let shelf = self.shelf();
         let groups = &self.index.groups;
+        let linked = shelf.heap.iter().all(|item| self.is_linked(item.group));
         let in_place = shelf.heap.iter().enumerate().all(|(position, item)| {
             let group = &groups[item.group];
             let head = &self.index.postings[group.head];
             at(group.position) == position
                 && group.shelf == self.id
                 && head.order == item.order
-                && head.prev == NONE
                 && head.order.rank() == group.rank
-                && self.index.postings[group.tail].next == NONE
                 && self.index.find_group(self.id, group.geo, group.rank) == Some(item.group)
         });
         let counted: usize = shelf.heap.iter().map(|i| at(groups[i.group].len)).sum();
         let runs = shelf.runs.as_ref();
         in_place
+            && linked
             && heap::is_sound(&shelf.heap)
             && counted == self.len()
             && counted == self.entries().count()
             && runs.is_none_or(|runs| runs.is_sound() && runs.len() == counted)
+    }
+
+    /// Whether a group's list leads both ways.
+    fn is_linked(self, id: u32) -> bool {
+        let group = &self.index.groups[id];
+        let postings = &self.index.postings;
+        let (mut before, mut promised) = (NONE, None);
+        let linked = postings.from(group.head).all(|id| {
+            let posting = &postings[id];
+            let right = posting.prev == before && promised.is_none_or(|o| o == posting.order);
+            (before, promised) = (id, Some(posting.next_order));
+            right
+        });
+        linked && before == group.tail
     }
 }

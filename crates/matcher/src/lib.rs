@@ -76,6 +76,7 @@
 mod action;
 mod admission;
 mod audit;
+mod by_key;
 mod choose;
 mod clock;
 pub mod config;
@@ -94,6 +95,7 @@ pub mod nat;
 mod order;
 mod pairs;
 mod pool;
+mod postings;
 mod quality;
 mod queue;
 pub mod record;

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use hashbrown::HashTable;
 use peerage_core::Wakeup;
 
 use crate::action::{Action, AnnouncementId, OfferId};
 use crate::admission::check_room;
+use crate::by_key::ByKey;
 use crate::choose::Chooser;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Preference};
@@ -69,8 +69,8 @@ pub struct Matcher {
     pub(crate) announcement_deadlines: Deadlines,
     /// Of waiting offers, and of answers awaited.
     pub(crate) offer_deadlines: Deadlines,
-    /// Every announcement under way. Only ever asked for a key, so its order cannot matter.
-    pub(crate) by_key: HashTable<u32>,
+    /// Every announcement under way.
+    pub(crate) by_key: ByKey,
     pub(crate) quality: Option<Quality>,
     /// Pairs made so far, by class of client and volunteer.
     pub(crate) matches: [[u64; 3]; 3],
@@ -115,7 +115,7 @@ impl Matcher {
             waiting_offers: Queue::new(keys, extras.offer_limits, false),
             announcement_deadlines: Deadlines::new(),
             offer_deadlines: Deadlines::new(),
-            by_key: HashTable::new(),
+            by_key: ByKey::new(),
             quality: extras.quality.map(Quality::new),
             matches: [[0; 3]; 3],
             pending: 0,
@@ -310,7 +310,8 @@ impl Matcher {
         let mut waiting: Vec<_> = self
             .offers
             .iter()
-            .filter_map(|(slot, offered)| Some((queue.order(offered.ticket()?), slot)))
+            .filter(|(_, offered)| offered.ticket().is_some())
+            .map(|(slot, _)| (queue.order(slot), slot))
             .collect();
         waiting.sort_unstable();
         for (_, slot) in waiting {
@@ -319,13 +320,13 @@ impl Matcher {
                 self.fail_waiting_offer(slot, OfferError::NoMatch);
                 continue;
             }
-            let Some(Offered::Waiting(ticket, _)) = self.offers.at(slot) else {
+            let Some(Offered::Waiting(..)) = self.offers.at(slot) else {
                 continue;
             };
             let index = &self.waiting_offers.index;
-            let Placement { geo, key, .. } = index.placement(ticket.posting);
+            let Placement { geo, key, .. } = index.placement(slot);
             self.among.clear();
-            self.among.extend(index.rooms(ticket.posting));
+            self.among.extend(index.rooms(slot));
             if let Some(choice) = self.find_announcement((geo, &key))
                 && let Some(offer) = self.take_waiting_offer(slot, choice.entry)
             {

@@ -68,7 +68,7 @@ impl Matcher {
             Standing::Waiting(ticket) => {
                 let now = self.clock.now();
                 self.waiting_announcements
-                    .remove(now, ticket, 0, &mut self.rooms);
+                    .remove(now, (slot, ticket), 0, &mut self.rooms);
                 self.announcement_deadlines.clear(slot);
                 self.forget_announced(slot);
                 Cancelled::Waiting
@@ -130,7 +130,7 @@ impl Matcher {
         let mut pairs = Vec::new();
         for (slot, announced) in self.announcements.iter() {
             match announced.standing {
-                Standing::Waiting(ticket) => volunteers.push((queue.order(ticket), slot)),
+                Standing::Waiting(_) => volunteers.push((queue.order(slot), slot)),
                 Standing::Matched { .. } => pairs.push(slot),
             }
         }
@@ -146,7 +146,8 @@ impl Matcher {
         let mut clients: Vec<_> = self
             .offers
             .iter()
-            .filter_map(|(slot, offered)| Some((queue.order(offered.ticket()?), slot)))
+            .filter(|(_, offered)| offered.ticket().is_some())
+            .map(|(slot, _)| (queue.order(slot), slot))
             .collect();
         clients.sort_unstable();
         for (_, slot) in clients {
@@ -221,11 +222,14 @@ impl Matcher {
         if let Standing::Waiting(ticket) = announced.standing {
             let now = self.clock.now();
             self.waiting_announcements
-                .remove(now, ticket, 0, &mut self.rooms);
+                .remove(now, (slot, ticket), 0, &mut self.rooms);
         }
-        let next_poll = match error {
-            AnnouncementError::NoMatch => self.next_poll(self.records[at(slot)].properties.class()),
-            AnnouncementError::Stopped => None,
+        let hints = self.config.extras.poll_hints;
+        let next_poll = match (hints, error) {
+            (Some(_), AnnouncementError::NoMatch) => {
+                self.next_poll(self.records[at(slot)].properties.class())
+            }
+            (None, _) | (_, AnnouncementError::Stopped) => None,
         };
         self.actions.push_back(Action::FailAnnouncement {
             to,
@@ -249,7 +253,7 @@ impl Matcher {
         };
         let (now, bytes) = (self.clock.now(), offer.opaque_len());
         self.waiting_offers
-            .remove(now, *ticket, bytes, &mut self.rooms);
+            .remove(now, (slot, *ticket), bytes, &mut self.rooms);
         self.offer_deadlines.clear(slot);
         self.offers.take(slot);
         true
@@ -263,7 +267,7 @@ impl Matcher {
             Offered::Waiting(ticket, offer) => {
                 let (now, bytes) = (self.clock.now(), offer.opaque_len());
                 self.waiting_offers
-                    .remove(now, ticket, bytes, &mut self.rooms);
+                    .remove(now, (slot, ticket), bytes, &mut self.rooms);
                 Some(offer)
             }
             other @ (Offered::Matched { .. } | Offered::Abandoned { .. }) => {
@@ -281,7 +285,7 @@ impl Matcher {
             if let Standing::Waiting(ticket) = before {
                 let now = self.clock.now();
                 self.waiting_announcements
-                    .remove(now, ticket, 0, &mut self.rooms);
+                    .remove(now, (slot, ticket), 0, &mut self.rooms);
                 self.announcement_deadlines.clear(slot);
             }
         }
@@ -299,19 +303,12 @@ impl Matcher {
             Some(place) => *place = record,
             None => self.records.push(record),
         }
-        let announcements = &self.announcements;
-        let hash_of = |&slot: &u32| announcements.at(slot).map_or(0, |a| a.hash.spread());
-        self.by_key.insert_unique(hash.spread(), slot, hash_of);
+        self.by_key.insert(hash, slot);
     }
 
     fn forget_announced(&mut self, slot: u32) -> Option<Announced> {
         let announced = self.announcements.take(slot)?;
-        let entry = self
-            .by_key
-            .find_entry(announced.hash.spread(), |&s| s == slot);
-        if let Ok(entry) = entry {
-            entry.remove();
-        }
+        self.by_key.remove(announced.hash, slot);
         Some(announced)
     }
 
@@ -328,11 +325,11 @@ impl Matcher {
         volunteer: &VolunteerId,
         connection: &ConnectionId,
     ) -> Option<u32> {
-        let same = |&slot: &u32| {
+        self.by_key.find(hash, |slot| {
             let record = &self.records[at(slot)];
-            record.volunteer == *volunteer && record.connection == *connection
-        };
-        self.by_key.find(hash.spread(), same).copied()
+            let same = record.volunteer == *volunteer && record.connection == *connection;
+            same && self.announcements.at(slot).is_some()
+        })
     }
 
     /// The announcement of this key, if its answer is awaited.

@@ -10,11 +10,9 @@ use crate::order::Order;
 use crate::pool::NONE;
 use crate::rooms::{RoomKind, RoomName, Rooms};
 
-/// What a waiting entry is taken out by.
+/// What a waiting entry has taken, besides its place in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
-    /// Its first posting in the index.
-    pub(crate) posting: u32,
     /// Its address group, or [`NONE`].
     pub(crate) limit: u32,
 }
@@ -112,25 +110,29 @@ impl Queue {
             key,
         };
         let with_runs = self.with_runs;
-        let posting = self
-            .index
+        self.index
             .insert(&placement, numbers.iter().copied(), |room| {
                 with_runs && rooms.kind(room) == RoomKind::Personal
             });
-        Ticket { posting, limit }
+        Ticket { limit }
     }
 
-    /// Its place among all that wait.
-    pub(crate) fn order(&self, ticket: Ticket) -> Order {
-        self.index.placement(ticket.posting).order
+    /// The place of a waiting entry among all that wait.
+    pub(crate) fn order(&self, slot: u32) -> Order {
+        self.index.placement(slot).order
     }
 
     /// Takes a waiting entry with so many opaque bytes out.
-    pub(crate) fn remove(&mut self, now: Nanos, ticket: Ticket, bytes: usize, rooms: &mut Rooms) {
+    pub(crate) fn remove(
+        &mut self,
+        now: Nanos,
+        (slot, ticket): (u32, Ticket),
+        bytes: usize,
+        rooms: &mut Rooms,
+    ) {
         self.len -= 1;
         self.bytes -= bytes;
-        self.index
-            .remove(ticket.posting, |room| rooms.release(room));
+        self.index.remove(slot, |room| rooms.release(room));
         self.leave(now, ticket.limit);
     }
 
