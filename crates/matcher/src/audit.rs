@@ -10,7 +10,7 @@ use crate::key::ShelfKey;
 use crate::matcher::Matcher;
 use crate::order::Order;
 use crate::pool::{NONE, at};
-use crate::queue::{Queue, Ticket};
+use crate::queue::Queue;
 use crate::record::Properties;
 
 /// A derived value that is not what its source says: a bug.
@@ -22,8 +22,8 @@ fn must(holds: bool, what: &'static str) -> Result<(), Discrepancy> {
     holds.then_some(()).ok_or(Discrepancy(what))
 }
 
-/// A waiting entry: its slot, ticket, properties and opaque bytes.
-type Waiting<'a> = (u32, Ticket, &'a Properties, usize);
+/// A waiting entry: its slot, properties and opaque bytes.
+type Waiting<'a> = (u32, &'a Properties, usize);
 
 /// What a room must hold, by shelf.
 type Expected = BTreeMap<(u32, ShelfKey), Vec<(Packed, Order, u32)>>;
@@ -41,14 +41,13 @@ impl Matcher {
         let mut refs = Refs::new();
         let announced = self.announcements.iter().filter_map(|(slot, announced)| {
             let properties = &self.records[at(slot)].properties;
-            Some((slot, announced.ticket()?, properties, 0))
+            announced.ticket()?;
+            Some((slot, properties, 0))
         });
         audit_queue(&self.waiting_announcements, announced, &mut refs)?;
         let offered = self.offers.iter();
         let offered = offered.filter_map(|(slot, offered)| match offered {
-            Offered::Waiting(ticket, offer) => {
-                Some((slot, *ticket, &offer.properties, offer.opaque_len()))
-            }
+            Offered::Waiting(_, offer) => Some((slot, &offer.properties, offer.opaque_len())),
             Offered::Matched { .. } | Offered::Abandoned { .. } => None,
         });
         audit_queue(&self.waiting_offers, offered, &mut refs)?;
@@ -136,9 +135,9 @@ fn audit_queue<'a>(
     let mut by_class = [0; 3];
     let mut expected = Expected::new();
     let mut orders = Vec::new();
-    for (slot, ticket, properties, opaque) in entries {
+    for (slot, properties, opaque) in entries {
         bytes += opaque;
-        limited += usize::from(ticket.limit != NONE);
+        limited += usize::from(queue.address_group(slot) != NONE);
         by_class[properties.class() as usize] += 1;
         let Placement {
             entry,

@@ -1,7 +1,7 @@
 //! What is kept of each request under way.
 
 use crate::hash::KeyHash;
-use crate::queue::Ticket;
+use crate::index::Ticket;
 use crate::record::Offer;
 
 /// Where an announcement stands.

@@ -20,9 +20,10 @@ use crate::geography::Packed;
 use crate::hash::Keys;
 use crate::heap::{self, Item};
 use crate::key::ShelfKey;
+use crate::lingering::Lingering;
 use crate::order::{Order, RANKS};
 use crate::pool::{NONE, Pool, at, chain};
-use crate::postings::{Posting, Postings};
+use crate::postings::{Posting, Postings, is_first};
 use crate::runs::Runs;
 
 /// Entries of one shelf that share geography and rank.
@@ -59,6 +60,27 @@ pub(crate) struct Placement {
     pub(crate) key: ShelfKey,
 }
 
+/// What an entry is taken out by: its first group, and whether it is its only one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(u32);
+
+/// No group has such a number.
+const SEVERAL: u32 = 1 << 31;
+
+impl Ticket {
+    const fn new(group: u32, several: bool) -> Self {
+        Self(if several { group | SEVERAL } else { group })
+    }
+
+    const fn group(self) -> u32 {
+        self.0 & !SEVERAL
+    }
+
+    const fn is_single(self) -> bool {
+        self.0 & SEVERAL == 0
+    }
+}
+
 /// An entry found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -76,6 +98,8 @@ pub(crate) struct ShelfRef<'a> {
 /// The waiting entries of one side.
 pub(crate) struct Index {
     postings: Postings,
+    /// Entries that are in no count any more but stand in their list. Never one at its head.
+    lingering: Lingering,
     groups: Pool<Group>,
     shelves: Pool<Shelf>,
     /// The first shelf, by room.
@@ -90,6 +114,7 @@ impl Index {
     pub(crate) const fn new(keys: Keys) -> Self {
         Self {
             postings: Postings::new(),
+            lingering: Lingering::new(),
             groups: Pool::new(),
             shelves: Pool::new(),
             first: Vec::new(),
@@ -111,24 +136,57 @@ impl Index {
         placement: &Placement,
         rooms: impl Iterator<Item = u32>,
         with_runs: impl Fn(u32) -> bool,
-    ) {
+    ) -> Ticket {
+        let entry = placement.entry;
+        if self.lingering.end(entry) {
+            self.unlink(entry);
+        }
         self.by_class[placement.key.class as usize] += 1;
         let mut last = NONE;
         for room in rooms {
             let shelf = self.shelf(room, placement.key, with_runs(room));
             last = self.post(shelf, last, placement);
         }
+        Ticket::new(self.postings[entry].group, last != entry)
     }
 
     /// Takes the entry of a slot out, and tells the rooms it was in.
-    pub(crate) fn remove(&mut self, entry: u32, mut left: impl FnMut(u32)) {
-        let class = self.placement(entry).key.class;
-        self.by_class[class as usize] -= 1;
+    ///
+    /// One between others only leaves the counts: where it stood is settled later, with others.
+    pub(crate) fn remove(&mut self, entry: u32, ticket: Ticket, mut left: impl FnMut(u32)) {
+        let group = &mut self.groups[ticket.group()];
+        let shelf = &mut self.shelves[group.shelf];
+        self.by_class[shelf.key.class as usize] -= 1;
+        if ticket.is_single() && group.head != entry && shelf.runs.is_none() {
+            group.len -= 1;
+            shelf.len -= 1;
+            left(shelf.room);
+            if self.lingering.add(entry) {
+                while let Some(slot) = self.lingering.pop() {
+                    self.unlink(slot);
+                }
+            }
+            return;
+        }
         let mut posting = entry;
         while posting != NONE {
             left(self.room(posting));
             posting = self.unpost(posting);
         }
+    }
+
+    /// Takes one that lingered out of its list.
+    fn unlink(&mut self, id: u32) {
+        let posting = self.postings[id];
+        self.postings.release(id);
+        self.postings.unlink(&posting);
+        if posting.next == NONE {
+            self.groups[posting.group].tail = posting.prev;
+        }
+    }
+
+    fn lingers(&self, posting: u32) -> bool {
+        is_first(posting) && self.lingering.contains(posting)
     }
 
     fn room(&self, posting: u32) -> u32 {
@@ -250,44 +308,57 @@ impl Index {
 
     /// Takes one posting out and returns the entry's next.
     fn unpost(&mut self, id: u32) -> u32 {
-        let posting = self.postings[id];
         let Posting {
             order,
-            next_order,
-            group: in_group,
+            group,
             prev,
-            next,
             sibling,
-        } = posting;
-        self.postings.release(id);
-        self.postings.unlink(&posting);
-        let group = &mut self.groups[in_group];
-        group.len -= 1;
-        if next == NONE {
-            group.tail = prev;
-        }
-        if prev == NONE {
-            group.head = next;
-        }
-        let (shelf, position) = (group.shelf, group.position);
+            ..
+        } = self.postings[id];
+        let Group { shelf, .. } = self.groups[group];
+        self.groups[group].len -= 1;
         let on_shelf = &mut self.shelves[shelf];
         on_shelf.len -= 1;
         if let Some(runs) = &mut on_shelf.runs {
             runs.remove(order);
         }
-        if prev != NONE {
-            return sibling;
+        if prev == NONE {
+            self.unpost_head(id, (group, shelf));
+        } else {
+            self.unlink(id);
         }
-        if next == NONE {
-            heap::remove(&mut on_shelf.heap, &mut self.groups, position);
+        sibling
+    }
+
+    /// Takes the head of a list out, and those behind it that linger.
+    fn unpost_head(&mut self, id: u32, (in_group, shelf): (u32, u32)) {
+        let (mut head, mut order);
+        let mut leaving = id;
+        loop {
+            Posting {
+                next: head,
+                next_order: order,
+                ..
+            } = self.postings[leaving];
+            self.unlink(leaving);
+            if !(is_first(head) && self.lingering.end(head)) {
+                break;
+            }
+            leaving = head;
+        }
+        let group = &mut self.groups[in_group];
+        group.head = head;
+        let position = group.position;
+        let heap = &mut self.shelves[shelf].heap;
+        if head == NONE {
+            heap::remove(heap, &mut self.groups, position);
             self.drop_group(in_group);
             if self.shelves[shelf].len == 0 {
                 self.drop_shelf(shelf);
             }
         } else {
-            heap::put_back(&mut on_shelf.heap, &mut self.groups, position, next_order);
+            heap::put_back(heap, &mut self.groups, position, order);
         }
-        sibling
     }
 
     fn drop_group(&mut self, id: u32) {
@@ -328,7 +399,8 @@ impl Index {
 
     /// How many postings, groups and shelves there are.
     pub(crate) fn sizes(&self) -> [usize; 3] {
-        [self.postings.len(), self.groups.len(), self.shelves.len()]
+        let postings = self.postings.len() - self.lingering.len();
+        [postings, self.groups.len(), self.shelves.len()]
     }
 }
 
@@ -376,7 +448,9 @@ impl<'a> ShelfRef<'a> {
         let in_heap = self.shelf().heap.iter();
         in_heap.flat_map(move |item| {
             let group = &index.groups[item.group];
-            index.postings.from(group.head).map(move |posting| {
+            let postings = index.postings.from(group.head);
+            let standing = postings.filter(|&posting| !index.lingers(posting));
+            standing.map(move |posting| {
                 let order = index.postings[posting].order;
                 let entry = index.postings.entry(posting);
                 (group.geo, Found { order, entry })
@@ -419,6 +493,6 @@ impl<'a> ShelfRef<'a> {
             (before, promised) = (id, Some(posting.next_order));
             right
         });
-        linked && before == group.tail
+        linked && before == group.tail && !self.index.lingers(group.head)
     }
 }

@@ -90,6 +90,7 @@ mod heap;
 mod index;
 mod key;
 mod limits;
+mod lingering;
 mod matcher;
 pub mod nat;
 mod order;

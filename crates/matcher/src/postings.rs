@@ -44,6 +44,11 @@ impl Posting {
 /// [`Caps::CEILING`](crate::Caps) of them wait.
 const FURTHER: u32 = 1 << 31;
 
+/// Whether it is its entry's first, and so has the number of its slot.
+pub(crate) const fn is_first(id: u32) -> bool {
+    id & FURTHER == 0
+}
+
 /// All postings of one side.
 #[derive(Debug)]
 pub(crate) struct Postings {
@@ -82,7 +87,7 @@ impl Postings {
 
     /// Gives the number up.
     pub(crate) fn release(&mut self, id: u32) {
-        if id & FURTHER == 0 {
+        if is_first(id) {
             self.first_len -= 1;
         } else {
             self.further.release(id & !FURTHER);
@@ -91,7 +96,7 @@ impl Postings {
 
     /// The slot of the entry that a posting is of.
     pub(crate) fn entry(&self, id: u32) -> u32 {
-        if id & FURTHER == 0 {
+        if is_first(id) {
             id
         } else {
             self.further[id & !FURTHER].1
@@ -144,7 +149,7 @@ impl Postings {
 impl Index<u32> for Postings {
     type Output = Posting;
     fn index(&self, id: u32) -> &Posting {
-        if id & FURTHER == 0 {
+        if is_first(id) {
             &self.first[at(id)]
         } else {
             &self.further[id & !FURTHER].0
@@ -154,7 +159,7 @@ impl Index<u32> for Postings {
 
 impl IndexMut<u32> for Postings {
     fn index_mut(&mut self, id: u32) -> &mut Posting {
-        if id & FURTHER == 0 {
+        if is_first(id) {
             &mut self.first[at(id)]
         } else {
             &mut self.further[id & !FURTHER].0

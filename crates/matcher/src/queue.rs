@@ -3,19 +3,13 @@
 use crate::clock::Nanos;
 use crate::geography::Packed;
 use crate::hash::Keys;
-use crate::index::{Index, Placement};
+use crate::index::{Index, Placement, Ticket};
+
 use crate::key::ShelfKey;
 use crate::limits::{Limiter, Limits};
 use crate::order::Order;
-use crate::pool::NONE;
+use crate::pool::{NONE, at};
 use crate::rooms::{RoomKind, RoomName, Rooms};
-
-/// What a waiting entry has taken, besides its place in the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    /// Its address group, or [`NONE`].
-    pub(crate) limit: u32,
-}
 
 /// What an entry that comes in is looked for and placed by.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +29,8 @@ pub(crate) type Wanted = (RoomName, Option<u32>);
 pub(crate) struct Queue {
     pub(crate) index: Index,
     pub(crate) limiter: Option<Limiter>,
+    /// The address group, by slot, if there are limits.
+    groups: Vec<u32>,
     arrivals: u64,
     len: usize,
     bytes: usize,
@@ -46,6 +42,7 @@ impl Queue {
         Self {
             index: Index::new(keys),
             limiter: limits.map(|limits| Limiter::new(limits, keys)),
+            groups: Vec::new(),
             arrivals: 0,
             len: 0,
             bytes: 0,
@@ -109,12 +106,17 @@ impl Queue {
             geo,
             key,
         };
+        if self.limiter.is_some() {
+            if self.groups.len() <= at(slot) {
+                self.groups.resize(at(slot) + 1, NONE);
+            }
+            self.groups[at(slot)] = limit;
+        }
         let with_runs = self.with_runs;
         self.index
             .insert(&placement, numbers.iter().copied(), |room| {
                 with_runs && rooms.kind(room) == RoomKind::Personal
-            });
-        Ticket { limit }
+            })
     }
 
     /// The place of a waiting entry among all that wait.
@@ -132,8 +134,13 @@ impl Queue {
     ) {
         self.len -= 1;
         self.bytes -= bytes;
-        self.index.remove(slot, |room| rooms.release(room));
-        self.leave(now, ticket.limit);
+        self.index.remove(slot, ticket, |room| rooms.release(room));
+        self.leave(now, self.address_group(slot));
+    }
+
+    /// The address group that the waiting entry of a slot counts for, or [`NONE`].
+    pub(crate) fn address_group(&self, slot: u32) -> u32 {
+        self.groups.get(at(slot)).copied().unwrap_or(NONE)
     }
 
     /// A request of this address group is over.
