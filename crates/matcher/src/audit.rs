@@ -68,10 +68,10 @@ impl Matcher {
         for (slot, announced) in self.announcements.iter() {
             let record = &self.records[at(slot)];
             let hash = self.key_hash(&record.volunteer, &record.connection);
-            must(hash == announced.hash, "a hash")?;
+            must(hash == self.hashes[at(slot)], "a hash")?;
             let found = self.find_key(hash, &record.volunteer, &record.connection);
             must(found == Some(slot), "the key of an announcement")?;
-            if let Standing::Matched { offer } = announced.standing {
+            if let Standing::Matched { offer } = announced.standing() {
                 pending += 1;
                 let mutual = match self.offers.at(offer) {
                     Some(
@@ -82,7 +82,9 @@ impl Matcher {
                 must(mutual, "the other half of a pair")?;
             }
         }
-        must(self.by_key.len() == self.announcements.len(), "the keys")?;
+        let lingering = self.waiting_announcements.index.lingering();
+        let keys = self.by_key.len() - lingering.len();
+        must(keys == self.announcements.len(), "the keys")?;
         let offers = self.offers.iter();
         let paired = offers.filter(|(_, offered)| offered.ticket().is_none());
         must(paired.count() == pending, "the offers of pairs")?;
@@ -95,7 +97,12 @@ impl Matcher {
             Some((slot, self.clock.tick(self.records[at(slot)].deadline?)))
         });
         let expected: BTreeMap<u32, Tick> = waiting.collect();
-        let set: BTreeMap<u32, Tick> = self.announcement_deadlines.iter().collect();
+        let lingering = self.waiting_announcements.index.lingering();
+        let set = self.announcement_deadlines.iter();
+        let set = set.filter(|&(slot, _)| !lingering.contains(slot));
+        let set: BTreeMap<u32, Tick> = set.collect();
+        let first = |slot| self.announcement_deadlines.is_first(slot);
+        must(!lingering.iter().any(first), "the first to expire")?;
         must(expected == set, "an announcement's deadline")?;
         let set: BTreeMap<u32, Tick> = self.offer_deadlines.iter().collect();
         let mut expected = 0;

@@ -63,6 +63,12 @@ impl ByKey {
         }
     }
 
+    /// Takes out every slot that is not kept.
+    pub(crate) fn retain(&mut self, kept: impl Fn(u32) -> bool) {
+        self.settle();
+        self.table.retain(|keyed| kept(keyed.slot));
+    }
+
     /// The slot under this hash that is the one meant.
     pub(crate) fn find(&self, hash: KeyHash, is_meant: impl Fn(u32) -> bool) -> Option<u32> {
         let meant = |keyed: &Keyed| keyed.hash == hash && is_meant(keyed.slot);

@@ -13,6 +13,9 @@ pub(crate) struct Clock {
     epoch: Instant,
     tick: Nanos,
     latest: Nanos,
+    /// Where the tick of `latest` ends, and its number: a division less in every call.
+    tick_ends: Nanos,
+    now_tick: Tick,
 }
 
 fn nanos(span: Duration) -> Nanos {
@@ -25,6 +28,8 @@ impl Clock {
             epoch: now,
             tick: nanos(tick).max(1),
             latest: 0,
+            tick_ends: 0,
+            now_tick: 0,
         }
     }
 
@@ -50,6 +55,10 @@ impl Clock {
     /// Now is `now`, or the latest moment heard of.
     pub(crate) fn advance(&mut self, now: Instant) {
         self.latest = self.latest.max(self.nanos(now));
+        if self.latest >= self.tick_ends {
+            self.now_tick = self.latest / self.tick;
+            self.tick_ends = (self.now_tick + 1).saturating_mul(self.tick);
+        }
     }
 
     pub(crate) const fn now(&self) -> Nanos {
@@ -57,7 +66,7 @@ impl Clock {
     }
 
     pub(crate) const fn now_tick(&self) -> Tick {
-        self.latest / self.tick
+        self.now_tick
     }
 
     /// When a tick begins. None beyond what an instant can hold.

@@ -37,6 +37,8 @@ pub(crate) struct Deadlines {
     by_tick: BTreeMap<Tick, u32>,
     /// The first of these; asked in every call.
     next: Option<Tick>,
+    /// The slot that expires first.
+    first: u32,
     lists: Pool<List>,
     /// By slot.
     links: Vec<Link>,
@@ -47,6 +49,7 @@ impl Deadlines {
         Self {
             by_tick: BTreeMap::new(),
             next: None,
+            first: NONE,
             lists: Pool::new(),
             links: Vec::new(),
         }
@@ -68,6 +71,7 @@ impl Deadlines {
         });
         if self.next.is_none_or(|next| tick < next) {
             self.next = Some(tick);
+            self.first = slot;
         }
         let tail = std::mem::replace(&mut self.lists[list].tail, slot);
         match tail {
@@ -104,23 +108,41 @@ impl Deadlines {
             NONE => self.lists[list].tail = prev,
             next => self.links[at(next)].prev = prev,
         }
+        if self.first == slot {
+            self.first = next;
+        }
         if prev == NONE && next == NONE {
             let tick = self.lists[list].tick;
             self.by_tick.remove(&tick);
             if self.next == Some(tick) {
-                self.next = self.by_tick.keys().next().copied();
+                let next = self.by_tick.first_key_value();
+                self.next = next.map(|(&tick, _)| tick);
+                self.first = next.map_or(NONE, |(_, &list)| self.lists[list].head);
             }
             self.lists.release(list);
         }
     }
 
-    /// A slot that expires in this tick or an earlier one; its deadline is taken away.
-    pub(crate) fn pop_due(&mut self, now: Tick) -> Option<u32> {
-        if self.next? > now {
-            return None;
+    /// Whether a slot is the first of all to expire.
+    pub(crate) fn is_first(&self, slot: u32) -> bool {
+        self.first == slot
+    }
+
+    /// Takes the deadlines of those who are gone away, as far as they are the first to expire.
+    pub(crate) fn skip(&mut self, is_gone: impl Fn(u32) -> bool) {
+        while self.first != NONE && is_gone(self.first) {
+            self.clear(self.first);
         }
-        let (_, &list) = self.by_tick.first_key_value()?;
-        let slot = self.lists[list].head;
+    }
+
+    /// The first slot that expires in this tick or an earlier one.
+    pub(crate) fn due(&self, now: Tick) -> Option<u32> {
+        (self.next? <= now).then_some(self.first)
+    }
+
+    /// The same; its deadline is taken away.
+    pub(crate) fn pop_due(&mut self, now: Tick) -> Option<u32> {
+        let slot = self.due(now)?;
         self.clear(slot);
         Some(slot)
     }
@@ -156,9 +178,10 @@ impl Deadlines {
             }
             before == list.tail && before != NONE
         });
-        let first = self.by_tick.keys().next().copied();
+        let first = self.iter().next();
         in_order
-            && first == self.next
+            && first.map(|(_, tick)| tick) == self.next
+            && first.map_or(NONE, |(slot, _)| slot) == self.first
             && linked == self.iter().count()
             && self.lists.len() == self.by_tick.len()
     }

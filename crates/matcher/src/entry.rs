@@ -1,6 +1,7 @@
 //! What is kept of each request under way.
 
-use crate::hash::KeyHash;
+use std::num::NonZeroU32;
+
 use crate::index::Ticket;
 use crate::record::Offer;
 
@@ -14,15 +15,38 @@ pub(crate) enum Standing {
     },
 }
 
-/// An announcement under way. What it says stands apart, in [`Matcher::records`], so that whoever
-/// only passes by need not step over it.
+/// An announcement under way, in four bytes: of a million of them, the fewer pages of memory, the less
+/// it takes to find one. What it says stands apart, in [`Matcher::records`].
 ///
 /// [`Matcher::records`]: crate::Matcher
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Announced {
-    /// Of its volunteer and connection.
-    pub(crate) hash: KeyHash,
-    pub(crate) standing: Standing,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Announced(NonZeroU32);
+
+/// No ticket and no slot has it.
+const MATCHED: u32 = 1 << 31;
+
+impl Announced {
+    pub(crate) const fn new(standing: Standing) -> Self {
+        let number = match standing {
+            Standing::Waiting(ticket) => ticket.number(),
+            Standing::Matched { offer } => offer | MATCHED,
+        };
+        // Turned over, because a number may be zero but never all ones.
+        match NonZeroU32::new(!number) {
+            Some(number) => Self(number),
+            None => Self(NonZeroU32::MIN),
+        }
+    }
+
+    pub(crate) const fn standing(self) -> Standing {
+        let number = !self.0.get();
+        if number & MATCHED == 0 {
+            Standing::Waiting(Ticket::numbered(number))
+        } else {
+            let offer = number & !MATCHED;
+            Standing::Matched { offer }
+        }
+    }
 }
 
 /// An offer under way, or the place of one whose answer may still come.
@@ -41,8 +65,8 @@ pub(crate) enum Offered {
 
 impl Announced {
     /// If it waits.
-    pub(crate) const fn ticket(&self) -> Option<Ticket> {
-        match self.standing {
+    pub(crate) const fn ticket(self) -> Option<Ticket> {
+        match self.standing() {
             Standing::Waiting(ticket) => Some(ticket),
             Standing::Matched { .. } => None,
         }
@@ -56,5 +80,25 @@ impl Offered {
             Self::Waiting(ticket, _) => Some(*ticket),
             Self::Matched { .. } | Self::Abandoned { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_bytes_hold_every_standing() {
+        for number in [0, 1, 77, (1 << 30) - 1] {
+            let several = number | 1 << 30;
+            for standing in [
+                Standing::Waiting(Ticket::numbered(number)),
+                Standing::Waiting(Ticket::numbered(several)),
+                Standing::Matched { offer: number },
+            ] {
+                assert_eq!(Announced::new(standing).standing(), standing);
+            }
+        }
+        assert_eq!(size_of::<Option<Announced>>(), 4);
     }
 }

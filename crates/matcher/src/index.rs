@@ -64,12 +64,21 @@ pub(crate) struct Placement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u32);
 
-/// No group has such a number.
-const SEVERAL: u32 = 1 << 31;
+/// No group has such a number: memory for so many would be beyond all machines that this runs on.
+const SEVERAL: u32 = 1 << 30;
 
 impl Ticket {
     const fn new(group: u32, several: bool) -> Self {
         Self(if several { group | SEVERAL } else { group })
+    }
+
+    /// Below 2³¹.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) const fn numbered(number: u32) -> Self {
+        Self(number)
     }
 
     const fn group(self) -> u32 {
@@ -98,8 +107,10 @@ pub(crate) struct ShelfRef<'a> {
 /// The waiting entries of one side.
 pub(crate) struct Index {
     postings: Postings,
-    /// Entries that are in no count any more but stand in their list. Never one at its head.
+    /// Entries that are in no count any more. They may stand in their list, but never at its head.
     lingering: Lingering,
+    /// How many of them do.
+    linked: usize,
     groups: Pool<Group>,
     shelves: Pool<Shelf>,
     /// The first shelf, by room.
@@ -115,6 +126,7 @@ impl Index {
         Self {
             postings: Postings::new(),
             lingering: Lingering::new(),
+            linked: 0,
             groups: Pool::new(),
             shelves: Pool::new(),
             first: Vec::new(),
@@ -138,9 +150,6 @@ impl Index {
         with_runs: impl Fn(u32) -> bool,
     ) -> Ticket {
         let entry = placement.entry;
-        if self.lingering.end(entry) {
-            self.unlink(entry);
-        }
         self.by_class[placement.key.class as usize] += 1;
         let mut last = NONE;
         for room in rooms {
@@ -151,23 +160,10 @@ impl Index {
     }
 
     /// Takes the entry of a slot out, and tells the rooms it was in.
-    ///
-    /// One between others only leaves the counts: where it stood is settled later, with others.
     pub(crate) fn remove(&mut self, entry: u32, ticket: Ticket, mut left: impl FnMut(u32)) {
-        let group = &mut self.groups[ticket.group()];
-        let shelf = &mut self.shelves[group.shelf];
-        self.by_class[shelf.key.class as usize] -= 1;
-        if ticket.is_single() && group.head != entry && shelf.runs.is_none() {
-            group.len -= 1;
-            shelf.len -= 1;
-            left(shelf.room);
-            if self.lingering.add(entry) {
-                while let Some(slot) = self.lingering.pop() {
-                    self.unlink(slot);
-                }
-            }
-            return;
-        }
+        let group = &self.groups[ticket.group()];
+        let class = self.shelves[group.shelf].key.class;
+        self.by_class[class as usize] -= 1;
         let mut posting = entry;
         while posting != NONE {
             left(self.room(posting));
@@ -175,7 +171,45 @@ impl Index {
         }
     }
 
-    /// Takes one that lingered out of its list.
+    /// Takes the entry of a slot out of every count, and tells the room it was in; where it stood
+    /// is left for [`Self::settle`]. The slot must not be used again before that. Returns whether
+    /// that could be done: not for the head of a list, nor for an entry of several rooms.
+    pub(crate) fn linger(&mut self, entry: u32, ticket: Ticket, left: impl FnOnce(u32)) -> bool {
+        let group = &mut self.groups[ticket.group()];
+        let shelf = &mut self.shelves[group.shelf];
+        if !ticket.is_single() || group.head == entry || shelf.runs.is_some() {
+            return false;
+        }
+        self.by_class[shelf.key.class as usize] -= 1;
+        group.len -= 1;
+        shelf.len -= 1;
+        left(shelf.room);
+        self.lingering.add(entry);
+        self.linked += 1;
+        true
+    }
+
+    /// Entries that linger.
+    pub(crate) const fn lingering(&self) -> &Lingering {
+        &self.lingering
+    }
+
+    /// Takes all that linger out of their lists, and gives each to `done`: from then on its slot may
+    /// be used again.
+    pub(crate) fn settle(&mut self, mut done: impl FnMut(u32)) {
+        let mut lingering = std::mem::replace(&mut self.lingering, Lingering::new());
+        for entry in lingering.iter() {
+            if self.postings[entry].group != NONE {
+                self.unlink(entry);
+            }
+            done(entry);
+        }
+        self.linked = 0;
+        lingering.clear();
+        self.lingering = lingering;
+    }
+
+    /// Takes a posting that is not the head out of its list.
     fn unlink(&mut self, id: u32) {
         let posting = self.postings[id];
         self.postings.release(id);
@@ -341,9 +375,11 @@ impl Index {
                 ..
             } = self.postings[leaving];
             self.unlink(leaving);
-            if !(is_first(head) && self.lingering.end(head)) {
+            self.postings[leaving].group = NONE;
+            if head == NONE || !self.lingers(head) {
                 break;
             }
+            self.linked -= 1;
             leaving = head;
         }
         let group = &mut self.groups[in_group];
@@ -399,7 +435,7 @@ impl Index {
 
     /// How many postings, groups and shelves there are.
     pub(crate) fn sizes(&self) -> [usize; 3] {
-        let postings = self.postings.len() - self.lingering.len();
+        let postings = self.postings.len() - self.linked;
         [postings, self.groups.len(), self.shelves.len()]
     }
 }

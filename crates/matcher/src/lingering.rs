@@ -1,18 +1,12 @@
-//! Entries that are gone but still linked.
+//! Entries that are gone but not yet out of every list.
 
-use crate::pool::at;
+use crate::pool::{at, number};
 
-/// So many are unlinked at once: enough for their accesses to memory to overlap, few enough for the
-/// call in which it happens.
-const BATCH: usize = 64;
-
-/// Slots of entries that have left every count, while their postings still stand between their
-/// neighbours. One bit a slot tells them, so that a million fit into a processor's cache.
+/// A set of slots, one bit each: those of a million fit into a processor's cache.
 #[derive(Debug)]
 pub(crate) struct Lingering {
     bits: Vec<u64>,
-    /// May name slots that linger no longer.
-    slots: Vec<u32>,
+    len: usize,
 }
 
 const fn bit(slot: u32) -> (usize, u64) {
@@ -23,30 +17,18 @@ impl Lingering {
     pub(crate) const fn new() -> Self {
         Self {
             bits: Vec::new(),
-            slots: Vec::new(),
+            len: 0,
         }
     }
 
-    /// A slot begins to linger. Returns whether it is time to [`Self::drain`].
-    pub(crate) fn add(&mut self, slot: u32) -> bool {
+    /// Adds a slot that is not in it.
+    pub(crate) fn add(&mut self, slot: u32) {
         let (word, bit) = bit(slot);
         if self.bits.len() <= word {
             self.bits.resize(word + 1, 0);
         }
         self.bits[word] |= bit;
-        self.slots.push(slot);
-        self.slots.len() >= BATCH
-    }
-
-    /// Ends it. Returns whether it lingered.
-    pub(crate) fn end(&mut self, slot: u32) -> bool {
-        let (word, bit) = bit(slot);
-        let Some(bits) = self.bits.get_mut(word) else {
-            return false;
-        };
-        let lingered = *bits & bit != 0;
-        *bits &= !bit;
-        lingered
+        self.len += 1;
     }
 
     pub(crate) fn contains(&self, slot: u32) -> bool {
@@ -54,19 +36,39 @@ impl Lingering {
         self.bits.get(word).is_some_and(|bits| bits & bit != 0)
     }
 
-    /// The next of the slots to unlink.
-    pub(crate) fn pop(&mut self) -> Option<u32> {
-        loop {
-            let slot = self.slots.pop()?;
-            if self.end(slot) {
-                return Some(slot);
-            }
-        }
+    pub(crate) const fn len(&self) -> usize {
+        self.len
     }
 
-    /// How many linger.
-    pub(crate) fn len(&self) -> usize {
-        let ones = self.bits.iter().map(|bits| bits.count_ones() as usize);
-        ones.sum()
+    /// Every slot, in ascending order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
+        let words = self.bits.iter().enumerate().filter(|(_, bits)| **bits != 0);
+        words.flat_map(|(word, &bits)| {
+            let set = (0..64).filter(move |bit| bits >> bit & 1 != 0);
+            set.map(move |bit| number(word * 64) + bit)
+        })
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bits.fill(0);
+        self.len = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_come_out_in_order_and_once() {
+        let mut lingering = Lingering::new();
+        for slot in [200, 0, 63, 64, 3] {
+            lingering.add(slot);
+        }
+        assert!(lingering.contains(63) && !lingering.contains(65) && !lingering.contains(9_999));
+        assert_eq!(lingering.iter().collect::<Vec<_>>(), [0, 3, 63, 64, 200]);
+        assert_eq!(lingering.len(), 5);
+        lingering.clear();
+        assert_eq!((lingering.len(), lingering.iter().count()), (0, 0));
     }
 }

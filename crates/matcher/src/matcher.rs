@@ -62,6 +62,8 @@ pub struct Matcher {
     pub(crate) announcements: Slab<Announced>,
     /// What they say, by slot. That of an empty slot is from whoever was there last.
     pub(crate) records: Vec<Announcement>,
+    /// Of their volunteer and connection, by slot as well.
+    pub(crate) hashes: Vec<KeyHash>,
     pub(crate) offers: Slab<Offered>,
     pub(crate) waiting_announcements: Queue,
     pub(crate) waiting_offers: Queue,
@@ -110,6 +112,7 @@ impl Matcher {
             rooms: Rooms::new(keys),
             announcements: Slab::new(),
             records: Vec::new(),
+            hashes: Vec::new(),
             offers: Slab::new(),
             waiting_announcements: Queue::new(keys, extras.announcement_limits, reference),
             waiting_offers: Queue::new(keys, extras.offer_limits, false),

@@ -7,10 +7,17 @@ use crate::choose::Choice;
 use crate::entry::{Announced, Offered, Standing};
 use crate::error::{AnnouncementError, AnswerError, OfferError};
 use crate::hash::KeyHash;
+use crate::index::Ticket;
 use crate::matcher::{Matcher, Phase};
 use crate::pool::at;
 use crate::record::{Announcement, Answer, CompartmentId, ConnectionId, Offer, VolunteerId};
 use crate::rooms::RoomKind;
+
+/// So many announcements may linger, and one for every so many slots. All are settled together, at a
+/// cost that grows with the slots: a few nanoseconds for each removal that was put off, and the more
+/// of them stand near each other, the less each one costs.
+const LINGERING_LEAST: usize = 64;
+const LINGERING_PART: usize = 8;
 
 impl Matcher {
     /// A volunteer's answer to the offer that it was given for this connection.
@@ -64,13 +71,9 @@ impl Matcher {
     pub fn cancel_announcement(&mut self, now: Instant, id: AnnouncementId) -> Option<Cancelled> {
         self.handle_timeout(now);
         let slot = id.0.slot;
-        Some(match self.announcements.get(id.0)?.standing {
+        Some(match self.announcements.get(id.0)?.standing() {
             Standing::Waiting(ticket) => {
-                let now = self.clock.now();
-                self.waiting_announcements
-                    .remove(now, (slot, ticket), 0, &mut self.rooms);
-                self.announcement_deadlines.clear(slot);
-                self.forget_announced(slot);
+                self.drop_announcement(slot, ticket);
                 Cancelled::Waiting
             }
             Standing::Matched { .. } => {
@@ -78,6 +81,44 @@ impl Matcher {
                 Cancelled::Matched
             }
         })
+    }
+
+    fn drop_announcement(&mut self, slot: u32, ticket: Ticket) {
+        let now = self.clock.now();
+        let queue = &mut self.waiting_announcements;
+        let expires_first = self.announcement_deadlines.is_first(slot);
+        if !expires_first && queue.linger(now, (slot, ticket), &mut self.rooms) {
+            self.announcements.retire(slot);
+            let most = LINGERING_LEAST + self.announcements.slots() / LINGERING_PART;
+            if queue.index.lingering().len() > most {
+                self.settle();
+            }
+            return;
+        }
+        queue.remove(now, (slot, ticket), 0, &mut self.rooms);
+        self.clear_deadline(slot);
+        self.forget_announced(slot);
+    }
+
+    /// Takes those that linger out of whatever they still stand in. In order of slots, so that
+    /// neighbours in memory come one after another.
+    fn settle(&mut self) {
+        let index = &mut self.waiting_announcements.index;
+        let lingering = index.lingering();
+        self.by_key.retain(|slot| !lingering.contains(slot));
+        index.settle(|slot| {
+            self.announcement_deadlines.clear(slot);
+            self.announcements.reuse(slot);
+        });
+    }
+
+    /// Takes the deadline of a waiting announcement away. The first to expire lives, or there is
+    /// none.
+    fn clear_deadline(&mut self, slot: u32) {
+        self.announcement_deadlines.clear(slot);
+        let lingering = self.waiting_announcements.index.lingering();
+        self.announcement_deadlines
+            .skip(|slot| lingering.contains(slot));
     }
 
     /// The client's call has ended. If it was matched already, the answer is taken until its time
@@ -102,7 +143,8 @@ impl Matcher {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.clock.advance(now);
         let tick = self.clock.now_tick();
-        while let Some(slot) = self.announcement_deadlines.pop_due(tick) {
+        while let Some(slot) = self.announcement_deadlines.due(tick) {
+            self.clear_deadline(slot);
             self.fail_announcement(slot, AnnouncementError::NoMatch);
         }
         while let Some(slot) = self.offer_deadlines.pop_due(tick) {
@@ -129,14 +171,14 @@ impl Matcher {
         let mut volunteers = Vec::new();
         let mut pairs = Vec::new();
         for (slot, announced) in self.announcements.iter() {
-            match announced.standing {
+            match announced.standing() {
                 Standing::Waiting(_) => volunteers.push((queue.order(slot), slot)),
                 Standing::Matched { .. } => pairs.push(slot),
             }
         }
         volunteers.sort_unstable();
         for (_, slot) in volunteers {
-            self.announcement_deadlines.clear(slot);
+            self.clear_deadline(slot);
             self.fail_announcement(slot, AnnouncementError::Stopped);
         }
         for slot in pairs {
@@ -195,8 +237,8 @@ impl Matcher {
 
     /// Takes a pair apart, and its announcement out. Also tells which client still waits for it.
     fn unpair(&mut self, announcement: u32) -> Option<(Announcement, Option<OfferId>)> {
-        let Announced { standing, .. } = self.forget_announced(announcement)?;
-        let Standing::Matched { offer } = standing else {
+        let announced = self.forget_announced(announcement)?;
+        let Standing::Matched { offer } = announced.standing() else {
             return None;
         };
         self.pending -= 1;
@@ -219,7 +261,7 @@ impl Matcher {
         let Some(announced) = self.forget_announced(slot) else {
             return;
         };
-        if let Standing::Waiting(ticket) = announced.standing {
+        if let Standing::Waiting(ticket) = announced.standing() {
             let now = self.clock.now();
             self.waiting_announcements
                 .remove(now, (slot, ticket), 0, &mut self.rooms);
@@ -280,13 +322,13 @@ impl Matcher {
     /// Takes a waiting announcement out of its queue, to be matched with an offer.
     pub(crate) fn dequeue_announcement(&mut self, slot: u32, with: u32) {
         if let Some(announced) = self.announcements.at_mut(slot) {
-            let matched = Standing::Matched { offer: with };
-            let before = std::mem::replace(&mut announced.standing, matched);
-            if let Standing::Waiting(ticket) = before {
+            let matched = Announced::new(Standing::Matched { offer: with });
+            let before = std::mem::replace(announced, matched);
+            if let Standing::Waiting(ticket) = before.standing() {
                 let now = self.clock.now();
                 self.waiting_announcements
                     .remove(now, (slot, ticket), 0, &mut self.rooms);
-                self.announcement_deadlines.clear(slot);
+                self.clear_deadline(slot);
             }
         }
     }
@@ -298,17 +340,21 @@ impl Matcher {
         hash: KeyHash,
         standing: Standing,
     ) {
-        let slot = self.announcements.add(Announced { hash, standing }).slot;
+        let slot = self.announcements.add(Announced::new(standing)).slot;
         match self.records.get_mut(at(slot)) {
             Some(place) => *place = record,
             None => self.records.push(record),
+        }
+        match self.hashes.get_mut(at(slot)) {
+            Some(place) => *place = hash,
+            None => self.hashes.push(hash),
         }
         self.by_key.insert(hash, slot);
     }
 
     fn forget_announced(&mut self, slot: u32) -> Option<Announced> {
         let announced = self.announcements.take(slot)?;
-        self.by_key.remove(announced.hash, slot);
+        self.by_key.remove(self.hashes[at(slot)], slot);
         Some(announced)
     }
 
@@ -336,8 +382,8 @@ impl Matcher {
     fn find_pair(&self, volunteer: &VolunteerId, connection: &ConnectionId) -> Option<u32> {
         let hash = self.key_hash(volunteer, connection);
         let slot = self.find_key(hash, volunteer, connection)?;
-        let standing = &self.announcements.at(slot)?.standing;
-        matches!(standing, Standing::Matched { .. }).then_some(slot)
+        let announced = self.announcements.at(slot)?;
+        matches!(announced.standing(), Standing::Matched { .. }).then_some(slot)
     }
 
     /// The compartment that a room stands for. The room's last occupant may just have left: its name

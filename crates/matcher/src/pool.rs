@@ -88,6 +88,8 @@ struct Slot<T> {
 pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
+    /// Slots that are neither in use nor free.
+    retired: usize,
 }
 
 impl<T> Slab<T> {
@@ -95,6 +97,7 @@ impl<T> Slab<T> {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
+            retired: 0,
         }
     }
 
@@ -126,11 +129,24 @@ impl<T> Slab<T> {
 
     /// Takes an entry out; its handles find nothing from now on.
     pub(crate) fn take(&mut self, slot: u32) -> Option<T> {
+        let value = self.retire(slot)?;
+        self.reuse(slot);
+        Some(value)
+    }
+
+    /// The same, but the slot is not used again before [`Self::reuse`].
+    pub(crate) fn retire(&mut self, slot: u32) -> Option<T> {
         let place = self.slots.get_mut(at(slot))?;
         let value = place.value.take()?;
         place.generation = place.generation.wrapping_add(1);
-        self.free.push(slot);
+        self.retired += 1;
         Some(value)
+    }
+
+    /// Lets a retired slot be used again.
+    pub(crate) fn reuse(&mut self, slot: u32) {
+        self.retired -= 1;
+        self.free.push(slot);
     }
 
     /// Ends the handles of an entry, and leaves another in its slot.
@@ -168,7 +184,12 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len() - self.free.len() - self.retired
+    }
+
+    /// How many slots there are, in use or not.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     /// Every entry, by slot.

@@ -138,6 +138,22 @@ impl Queue {
         self.leave(now, self.address_group(slot));
     }
 
+    /// The same for one without opaque bytes, if it can be left to [`Index::settle`]. Returns
+    /// whether it can.
+    pub(crate) fn linger(
+        &mut self,
+        now: Nanos,
+        (slot, ticket): (u32, Ticket),
+        rooms: &mut Rooms,
+    ) -> bool {
+        let lingers = self.index.linger(slot, ticket, |room| rooms.release(room));
+        if lingers {
+            self.len -= 1;
+            self.leave(now, self.address_group(slot));
+        }
+        lingers
+    }
+
     /// The address group that the waiting entry of a slot counts for, or [`NONE`].
     pub(crate) fn address_group(&self, slot: u32) -> u32 {
         self.groups.get(at(slot)).copied().unwrap_or(NONE)

@@ -23,5 +23,6 @@ mod hold;
 mod limits;
 mod nat;
 mod order;
+mod removal;
 mod streams;
 mod time;
