@@ -16,6 +16,7 @@ BEGIN = "<!-- matcher: written by bench/matcher/run. Do not edit: run it again. 
 END = "<!-- matcher: end -->"
 LIMIT = 300  # seconds a run may take
 
+PASSES_OF_REMOVAL = 7  # as in main.rs
 SIZES = (10_000, 100_000, 1_000_000)
 # Scenario, what it is, and so many operations of the scan at each size, because it is slow.
 TOTALS = (
@@ -34,8 +35,14 @@ SINGLES = (
     ("insert", "an announcement arrives and waits", None),
     ("remove_fifo", "removal, oldest first", (1000, 1000, 1000)),
     ("remove_random", "removal, random", (1000, 200, 20)),
+    ("remove_half", "removal, random, half of all in one go", None),
     ("remove_newest_first", "removal, newest first", (1000, 200, 20)),
     ("expire", "expiry of all, each", None),
+)
+# What memory itself takes, in the same run: a cache line for each entry that waits.
+FLOORS = (
+    ("any", "*memory alone: a line that was known beforehand*"),
+    ("next", "*memory alone: a line that the last one named*"),
 )
 EXTRAS_AT = 100_000
 EXTRAS = ("no_compartment", "one_in_1000_by_geo", "match_at_head", "insert", "remove_random")
@@ -60,6 +67,9 @@ class Runs:
 
     def scan(self, scenario, size, operations):
         return self.several(("scan", scenario, size, operations))
+
+    def floor(self, kind, size):
+        return self.several(("floor", kind, size))
 
     def several(self, words):
         """Several runs of the same."""
@@ -163,7 +173,25 @@ def sizes(runs):
             # Where 1 in 1000 matches, ten times as many match at ten times the size.
             growth = "–" if name.startswith("one_in") else f"{ours[-1] / ours[0]:.1f}×"
             rows.append([words, *map(span, ours), growth, *scan])
+    for kind, words in FLOORS:
+        floor = [each(runs.floor(kind, size)) for size in SIZES]
+        rows.append([words, *map(span, floor), f"{floor[-1] / floor[0]:.0f}×", "–", "–", "–"])
     return table(head, rows)
+
+
+def middle(runs):
+    """The quietest pass and the one in the middle, for what memory decides."""
+    rows = []
+    wanted = [(name, words, runs.ours) for name, words, _ in SINGLES if name.startswith("remove")]
+    wanted += [(kind, words, runs.floor) for kind, words in FLOORS]
+    for name, words, ask in wanted:
+        cells = []
+        for size in SIZES:
+            done = ask(name, size)
+            median = statistics.median(run["ns_median"] / run["operations"] for run in done)
+            cells.append(f"{span(each(done))}, {span(median)}")
+        rows.append([words, *cells])
+    return table(["quietest, median", *(f"{size:,}" for size in SIZES)], rows)
 
 
 def extras(runs, program):
@@ -209,6 +237,10 @@ The four totals are for 10,000 offers; the rest is one operation. What the scan 
 them is scaled up from a few.
 
 {sizes}
+Removal waits for memory, so its growth is judged beside what memory itself grows by, measured in the
+same run; the first figure is of the quietest pass, the second of the one in the middle.
+
+{middle}
 ### Extras
 
 Against {extras_at:,} announcements, one extra on at a time. `off` is none; totals for 10,000 offers.
@@ -230,7 +262,12 @@ Growth of resident memory for each waiting announcement, and the most the whole 
 - A pass (`structure only`): everything is queued while matching is held, and what is timed is the one
   pass that ends it: search, removal of both, bookkeeping and the action. `Arriving` is the whole call
   as a broker makes it, with its memory, on the way in.
-- Removal and arrival: 10,000 of them at the given queue length.
+- Arrival: the last 10,000 to the given queue length. Removal: 10,000 from it, and as many others
+  announced, {passes} times in each run. Removal puts work off and does it for many at once, every
+  eighth of the slots: from 10,000 that happens within each pass, from 1,000,000 once or never in a run.
+  `Half of all` has all of it in it, at every size.
+- Memory alone: 10,000 steps through an array of 64 bytes for each entry, each line read and written.
+  A line known beforehand is fetched while others still are; one that the last one named is not.
 - The scan is a model of the reference's, written from its description, in this language, without its
   locks and contexts, and with plain comparison of ids: it flatters the reference. Tests show that it
   chooses as the reference's order does.
@@ -257,8 +294,10 @@ def main():
     section = SECTION.format(
         date=datetime.date.today().strftime("%-d %B %Y"),
         repeat=runs.repeat,
+        passes=PASSES_OF_REMOVAL,
         targets=targets(runs),
         sizes=sizes(runs),
+        middle=middle(runs),
         extras=extras(runs, args.program),
         memory=memory(runs),
         extras_at=EXTRAS_AT,

@@ -1,10 +1,12 @@
 //! One scenario, one size, one variant a run; one line of JSON. See `bench/README.md`.
 
+mod floor;
 #[path = "../../../crates/matcher/tests/scan.rs"]
 #[allow(dead_code, reason = "shared with the tests, which use more of it")]
 mod scan;
 mod world;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
@@ -20,10 +22,14 @@ type Error = Box<dyn std::error::Error>;
 const USAGE: &str = "\
 usage: bench-matcher ours SCENARIO ANNOUNCEMENTS VARIANT
        bench-matcher scan SCENARIO ANNOUNCEMENTS OPERATIONS
+       bench-matcher floor next|any LINES
        bench-matcher list";
 
 /// Offers in a pass, and entries removed.
 const MANY: usize = 10_000;
+
+/// How often removal is measured within a run, each time from a queue of full length.
+const PASSES_OF_REMOVAL: usize = 7;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -127,9 +133,33 @@ fn cpu() -> Result<Duration, Error> {
 /// What each line reports.
 struct Report {
     operations: usize,
+    /// Of several passes the quietest.
     taken: Duration,
+    /// Of several passes the one in the middle.
+    median: Duration,
     pairs: usize,
     rss_growth: u64,
+}
+
+impl Report {
+    fn of_one_pass(operations: usize, taken: Duration, pairs: usize) -> Self {
+        Self {
+            operations,
+            taken,
+            median: taken,
+            pairs,
+            rss_growth: 0,
+        }
+    }
+
+    fn of_passes(operations: usize, mut passes: Vec<Duration>) -> Result<Self, Error> {
+        passes.sort_unstable();
+        let taken = *passes.first().ok_or("no pass")?;
+        Ok(Self {
+            median: passes[passes.len() / 2],
+            ..Self::of_one_pass(operations, taken, 0)
+        })
+    }
 }
 
 fn main() -> Result<(), Error> {
@@ -149,19 +179,32 @@ fn main() -> Result<(), Error> {
             let report = run_scan(scenario, size.parse()?, operations.parse()?)?;
             ("scan", scenario, size, operations, report)
         }
+        ["floor", kind, lines] => {
+            let walk = floor::Walk::named(kind).ok_or(USAGE)?;
+            let passes = floor::walk(walk, lines.parse()?, MANY)?;
+            (
+                "floor",
+                kind,
+                lines,
+                "off",
+                Report::of_passes(MANY, passes)?,
+            )
+        }
         _ => return Err(USAGE.into()),
     };
     let Report {
         operations,
         taken,
+        median,
         pairs,
         rss_growth,
     } = report;
     println!(
         "{{\"kind\":\"{kind}\",\"scenario\":\"{scenario}\",\"announcements\":{size},\
-         \"variant\":\"{variant}\",\"operations\":{operations},\"ns\":{},\"pairs\":{pairs},\
-         \"rss_growth\":{rss_growth},\"peak_rss\":{}}}",
+         \"variant\":\"{variant}\",\"operations\":{operations},\"ns\":{},\"ns_median\":{},\
+         \"pairs\":{pairs},\"rss_growth\":{rss_growth},\"peak_rss\":{}}}",
         taken.as_nanos(),
+        median.as_nanos(),
         status("VmHWM:")?,
     );
     Ok(())
@@ -219,6 +262,7 @@ impl Bench {
             "memory_own_compartment" => self.memory(|_, random| CompartmentId(random.id())),
             "remove_fifo" => self.remove(|_, _| {}),
             "remove_random" => self.remove(|ids, random| random.shuffle(ids)),
+            "remove_half" => self.remove_half(),
             "remove_newest_first" => self.remove(|ids, _| ids.reverse()),
             "expire" => self.expire(),
             _ => Err("no such scenario".into()),
@@ -318,12 +362,7 @@ impl Bench {
         let taken = meter.stop()?;
         let pairs = self.drain();
         self.expect(setting, pairs)?;
-        Ok(Report {
-            operations: MANY,
-            taken,
-            pairs,
-            rss_growth: 0,
-        })
+        Ok(Report::of_one_pass(MANY, taken, pairs))
     }
 
     /// Offers come one by one; what is timed is the whole call, and taking the action.
@@ -339,12 +378,7 @@ impl Bench {
         }
         let taken = meter.stop()?;
         self.expect(setting, actions.len())?;
-        Ok(Report {
-            operations: MANY,
-            taken,
-            pairs: actions.len(),
-            rss_growth: 0,
-        })
+        Ok(Report::of_one_pass(MANY, taken, actions.len()))
     }
 
     /// Rounds of so many announcements, offers and answers on top of what waits elsewhere.
@@ -394,12 +428,7 @@ impl Bench {
         if answered != rounds * pairs {
             return Err("not all were answered".into());
         }
-        Ok(Report {
-            operations: answered,
-            taken,
-            pairs: answered,
-            rss_growth: 0,
-        })
+        Ok(Report::of_one_pass(answered, taken, answered))
     }
 
     /// The last 10,000 of them.
@@ -410,34 +439,55 @@ impl Bench {
         let operations = last.len();
         let meter = Meter::start()?;
         self.announce(last)?;
-        Ok(Report {
-            operations,
-            taken: meter.stop()?,
-            pairs: 0,
-            rss_growth: 0,
-        })
+        Ok(Report::of_one_pass(operations, meter.stop()?, 0))
     }
 
+    /// So many are taken out as `arrange` puts them first, and as many others announced before the
+    /// next pass: what is timed is removal from a queue of this length that has seen some use.
     fn remove(&mut self, arrange: fn(&mut [AnnouncementId], &mut Random)) -> Result<Report, Error> {
         let list = self.announcements(&PASSES[0]);
         let mut ids = self.announce(list)?;
         self.now += MINUTE;
-        arrange(&mut ids, &mut self.random);
-        ids.truncate(MANY);
+        let mut passes = Vec::new();
+        let mut operations = 0;
+        for _ in 0..PASSES_OF_REMOVAL {
+            let mut leaving = ids.clone();
+            arrange(&mut leaving, &mut self.random);
+            leaving.truncate(MANY);
+            let meter = Meter::start()?;
+            for &id in &leaving {
+                self.matcher.cancel_announcement(self.now, id);
+            }
+            passes.push(meter.stop()?);
+            if self.matcher.stats().announcements != self.size - leaving.len() {
+                return Err("not all were removed".into());
+            }
+            operations = leaving.len();
+            let gone: BTreeSet<_> = leaving.into_iter().collect();
+            ids.retain(|id| !gone.contains(id));
+            let list = (0..operations).map(|_| {
+                let place = elsewhere(&mut self.random);
+                let record = world::announcement(&mut self.random, self.now, place);
+                (record, common(1))
+            });
+            let list = list.collect();
+            ids.extend(self.announce(list)?);
+        }
+        Report::of_passes(operations, passes)
+    }
+
+    /// Half of all in one pass: whatever removal puts off is made up for in it, many times.
+    fn remove_half(&mut self) -> Result<Report, Error> {
+        let list = self.announcements(&PASSES[0]);
+        let mut ids = self.announce(list)?;
+        self.now += MINUTE;
+        self.random.shuffle(&mut ids);
+        ids.truncate(self.size / 2);
         let meter = Meter::start()?;
         for &id in &ids {
             self.matcher.cancel_announcement(self.now, id);
         }
-        let taken = meter.stop()?;
-        if self.matcher.stats().announcements != self.size - ids.len() {
-            return Err("not all were removed".into());
-        }
-        Ok(Report {
-            operations: ids.len(),
-            taken,
-            pairs: 0,
-            rss_growth: 0,
-        })
+        Ok(Report::of_one_pass(ids.len(), meter.stop()?, 0))
     }
 
     /// All deadlines pass at once.
@@ -448,12 +498,7 @@ impl Bench {
         let meter = Meter::start()?;
         self.matcher.handle_timeout(later);
         let taken = meter.stop()?;
-        Ok(Report {
-            operations: self.size,
-            taken,
-            pairs: 0,
-            rss_growth: 0,
-        })
+        Ok(Report::of_one_pass(self.size, taken, 0))
     }
 
     /// What waiting announcements add to resident memory, made and queued one by one.
@@ -472,10 +517,8 @@ impl Bench {
         }
         let taken = meter.stop()?;
         Ok(Report {
-            operations: self.size,
-            taken,
-            pairs: 0,
             rss_growth: status("VmRSS:")?.saturating_sub(before),
+            ..Report::of_one_pass(self.size, taken, 0)
         })
     }
 }
@@ -543,10 +586,5 @@ fn run_scan(scenario: &str, size: usize, operations: usize) -> Result<Report, Er
             }
         }
     }
-    Ok(Report {
-        operations,
-        taken: meter.stop()?,
-        pairs,
-        rss_growth: 0,
-    })
+    Ok(Report::of_one_pass(operations, meter.stop()?, pairs))
 }
