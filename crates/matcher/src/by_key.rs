@@ -50,8 +50,8 @@ impl ByKey {
         }
     }
 
-    /// A slot that was taken out and entered again under the same hash
-    /// stands twice, and one of the two goes.
+    /// A slot that was taken out and entered again under the same hash stands twice, and one of the
+    /// two goes: they are equal.
     fn settle(&mut self) {
         for keyed in self.leaving.drain(..) {
             let found = self
