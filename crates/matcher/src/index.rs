@@ -14,6 +14,9 @@
 //! list needs no search. Everything here is derived from the entries; it changes in
 //! [`Index::insert`] and [`Index::remove`] only.
 
+mod leave;
+mod look;
+
 use hashbrown::HashTable;
 
 use crate::geography::Packed;
@@ -21,10 +24,12 @@ use crate::hash::Keys;
 use crate::heap::{self, Item};
 use crate::key::ShelfKey;
 use crate::lingering::Lingering;
-use crate::order::{Order, RANKS};
+use crate::order::Order;
 use crate::pool::{NONE, Pool, at, chain};
 use crate::postings::{Posting, Postings, is_first};
 use crate::runs::Runs;
+
+pub(crate) use self::look::ShelfRef;
 
 /// Entries of one shelf that share geography and rank.
 #[derive(Debug)]
@@ -97,13 +102,6 @@ pub(crate) struct Found {
     pub(crate) entry: u32,
 }
 
-/// A shelf for those who look: what all on it share.
-#[derive(Clone, Copy)]
-pub(crate) struct ShelfRef<'a> {
-    index: &'a Index,
-    id: u32,
-}
-
 /// The waiting entries of one side.
 pub(crate) struct Index {
     postings: Postings,
@@ -157,66 +155,6 @@ impl Index {
             last = self.post(shelf, last, placement);
         }
         Ticket::new(self.postings[entry].group, last != entry)
-    }
-
-    /// Takes the entry of a slot out, and tells the rooms it was in.
-    pub(crate) fn remove(&mut self, entry: u32, ticket: Ticket, mut left: impl FnMut(u32)) {
-        let group = &self.groups[ticket.group()];
-        let class = self.shelves[group.shelf].key.class;
-        self.by_class[class as usize] -= 1;
-        let mut posting = entry;
-        while posting != NONE {
-            left(self.room(posting));
-            posting = self.unpost(posting);
-        }
-    }
-
-    /// Takes the entry of a slot out of every count, and tells the room it was in; where it stood
-    /// is left for [`Self::settle`]. The slot must not be used again before that. Returns whether
-    /// that could be done: not for the head of a list, nor for an entry of several rooms.
-    pub(crate) fn linger(&mut self, entry: u32, ticket: Ticket, left: impl FnOnce(u32)) -> bool {
-        let group = &mut self.groups[ticket.group()];
-        let shelf = &mut self.shelves[group.shelf];
-        if !ticket.is_single() || group.head == entry || shelf.runs.is_some() {
-            return false;
-        }
-        self.by_class[shelf.key.class as usize] -= 1;
-        group.len -= 1;
-        shelf.len -= 1;
-        left(shelf.room);
-        self.lingering.add(entry);
-        self.linked += 1;
-        true
-    }
-
-    /// Entries that linger.
-    pub(crate) const fn lingering(&self) -> &Lingering {
-        &self.lingering
-    }
-
-    /// Takes all that linger out of their lists, and gives each to `done`: from then on its slot may
-    /// be used again.
-    pub(crate) fn settle(&mut self, mut done: impl FnMut(u32)) {
-        let mut lingering = std::mem::replace(&mut self.lingering, Lingering::new());
-        for entry in lingering.iter() {
-            if self.postings[entry].group != NONE {
-                self.unlink(entry);
-            }
-            done(entry);
-        }
-        self.linked = 0;
-        lingering.clear();
-        self.lingering = lingering;
-    }
-
-    /// Takes a posting that is not the head out of its list.
-    fn unlink(&mut self, id: u32) {
-        let posting = self.postings[id];
-        self.postings.release(id);
-        self.postings.unlink(&posting);
-        if posting.next == NONE {
-            self.groups[posting.group].tail = posting.prev;
-        }
     }
 
     fn lingers(&self, posting: u32) -> bool {
@@ -340,91 +278,6 @@ impl Index {
         group
     }
 
-    /// Takes one posting out and returns the entry's next.
-    fn unpost(&mut self, id: u32) -> u32 {
-        let Posting {
-            order,
-            group,
-            prev,
-            sibling,
-            ..
-        } = self.postings[id];
-        let Group { shelf, .. } = self.groups[group];
-        self.groups[group].len -= 1;
-        let on_shelf = &mut self.shelves[shelf];
-        on_shelf.len -= 1;
-        if let Some(runs) = &mut on_shelf.runs {
-            runs.remove(order);
-        }
-        if prev == NONE {
-            self.unpost_head(id, (group, shelf));
-        } else {
-            self.unlink(id);
-        }
-        sibling
-    }
-
-    /// Takes the head of a list out, and those behind it that linger.
-    fn unpost_head(&mut self, id: u32, (in_group, shelf): (u32, u32)) {
-        let (mut head, mut order);
-        let mut leaving = id;
-        loop {
-            Posting {
-                next: head,
-                next_order: order,
-                ..
-            } = self.postings[leaving];
-            self.unlink(leaving);
-            self.postings[leaving].group = NONE;
-            if head == NONE || !self.lingers(head) {
-                break;
-            }
-            self.linked -= 1;
-            leaving = head;
-        }
-        let group = &mut self.groups[in_group];
-        group.head = head;
-        let position = group.position;
-        let heap = &mut self.shelves[shelf].heap;
-        if head == NONE {
-            heap::remove(heap, &mut self.groups, position);
-            self.drop_group(in_group);
-            if self.shelves[shelf].len == 0 {
-                self.drop_shelf(shelf);
-            }
-        } else {
-            heap::put_back(heap, &mut self.groups, position, order);
-        }
-    }
-
-    fn drop_group(&mut self, id: u32) {
-        let Group {
-            shelf, geo, rank, ..
-        } = self.groups[id];
-        let hash = Self::group_hash(&self.keys, shelf, geo, rank);
-        if let Ok(entry) = self.by_group.find_entry(hash, |&other| other == id) {
-            entry.remove();
-        }
-        self.groups.release(id);
-    }
-
-    fn drop_shelf(&mut self, id: u32) {
-        let shelf = &mut self.shelves[id];
-        shelf.heap = Vec::new();
-        shelf.runs = None;
-        let (room, next) = (at(shelf.room), shelf.next);
-        let mut before = self.first[room];
-        if before == id {
-            self.first[room] = next;
-        } else {
-            while self.shelves[before].next != id {
-                before = self.shelves[before].next;
-            }
-            self.shelves[before].next = next;
-        }
-        self.shelves.release(id);
-    }
-
     /// The rooms that have shelves, for the audit.
     pub(crate) fn rooms_in_use(&self) -> impl Iterator<Item = u32> {
         let rooms = self.first.iter().enumerate();
@@ -437,98 +290,5 @@ impl Index {
     pub(crate) fn sizes(&self) -> [usize; 3] {
         let postings = self.postings.len() - self.linked;
         [postings, self.groups.len(), self.shelves.len()]
-    }
-}
-
-impl<'a> ShelfRef<'a> {
-    fn shelf(self) -> &'a Shelf {
-        &self.index.shelves[self.id]
-    }
-
-    /// What all entries on it share.
-    pub(crate) fn key(self) -> &'a ShelfKey {
-        &self.shelf().key
-    }
-
-    /// How many entries are on it.
-    pub(crate) fn len(self) -> usize {
-        at(self.shelf().len)
-    }
-
-    /// How many of them are of this geography. One look-up a rank.
-    pub(crate) fn len_of(self, geo: Packed) -> usize {
-        let groups = (0..RANKS).filter_map(|rank| self.index.find_group(self.id, geo, rank));
-        groups.map(|group| at(self.index.groups[group].len)).sum()
-    }
-
-    /// The first entry of any other geography than `exclude`.
-    pub(crate) fn first(self, exclude: Option<Packed>) -> Option<Found> {
-        let heap = &self.shelf().heap;
-        let groups = &self.index.groups;
-        let Item { order, group } = heap::first(heap, |item| {
-            exclude.is_none_or(|geo| groups[item.group].geo != geo)
-        })?;
-        let entry = self.index.postings.entry(groups[group].head);
-        Some(Found { order, entry })
-    }
-
-    /// The first entry after `order` of any other geography than `exclude`. Only on shelves with
-    /// runs.
-    pub(crate) fn first_after(self, order: Order, exclude: Option<Packed>) -> Option<Found> {
-        self.shelf().runs.as_ref()?.first_after(order, exclude)
-    }
-
-    /// Everything on it by group, for the audit: geography, and the entries in order.
-    pub(crate) fn entries(self) -> impl Iterator<Item = (Packed, Found)> + 'a {
-        let index = self.index;
-        let in_heap = self.shelf().heap.iter();
-        in_heap.flat_map(move |item| {
-            let group = &index.groups[item.group];
-            let postings = index.postings.from(group.head);
-            let standing = postings.filter(|&posting| !index.lingers(posting));
-            standing.map(move |posting| {
-                let order = index.postings[posting].order;
-                let entry = index.postings.entry(posting);
-                (group.geo, Found { order, entry })
-            })
-        })
-    }
-
-    /// Whether heap, groups and counts agree with each other.
-    pub(crate) fn is_sound(self) -> bool {
-        let shelf = self.shelf();
-        let groups = &self.index.groups;
-        let linked = shelf.heap.iter().all(|item| self.is_linked(item.group));
-        let in_place = shelf.heap.iter().enumerate().all(|(position, item)| {
-            let group = &groups[item.group];
-            let head = &self.index.postings[group.head];
-            at(group.position) == position
-                && group.shelf == self.id
-                && head.order == item.order
-                && head.order.rank() == group.rank
-                && self.index.find_group(self.id, group.geo, group.rank) == Some(item.group)
-        });
-        let counted: usize = shelf.heap.iter().map(|i| at(groups[i.group].len)).sum();
-        let runs = shelf.runs.as_ref();
-        in_place
-            && linked
-            && heap::is_sound(&shelf.heap)
-            && counted == self.len()
-            && counted == self.entries().count()
-            && runs.is_none_or(|runs| runs.is_sound() && runs.len() == counted)
-    }
-
-    /// Whether a group's list leads both ways.
-    fn is_linked(self, id: u32) -> bool {
-        let group = &self.index.groups[id];
-        let postings = &self.index.postings;
-        let (mut before, mut promised) = (NONE, None);
-        let linked = postings.from(group.head).all(|id| {
-            let posting = &postings[id];
-            let right = posting.prev == before && promised.is_none_or(|o| o == posting.order);
-            (before, promised) = (id, Some(posting.next_order));
-            right
-        });
-        linked && before == group.tail && !self.index.lingers(group.head)
     }
 }
