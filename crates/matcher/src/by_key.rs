@@ -63,12 +63,6 @@ impl ByKey {
         }
     }
 
-    /// Takes out every slot that is not kept.
-    pub(crate) fn retain(&mut self, kept: impl Fn(u32) -> bool) {
-        self.settle();
-        self.table.retain(|keyed| kept(keyed.slot));
-    }
-
     /// The slot under this hash that is the one meant.
     pub(crate) fn find(&self, hash: KeyHash, is_meant: impl Fn(u32) -> bool) -> Option<u32> {
         let meant = |keyed: &Keyed| keyed.hash == hash && is_meant(keyed.slot);
@@ -80,6 +74,14 @@ impl ByKey {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.table.len() - self.leaving.len()
+    }
+}
+
+#[cfg(test)]
+impl ByKey {
+    /// How many stand in the table, those that were taken out among them.
+    pub(crate) fn standing(&self) -> usize {
+        self.table.len()
     }
 }
 

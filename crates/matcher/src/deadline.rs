@@ -123,26 +123,12 @@ impl Deadlines {
         }
     }
 
-    /// Whether a slot is the first of all to expire.
-    pub(crate) fn is_first(&self, slot: u32) -> bool {
-        self.first == slot
-    }
-
-    /// Takes the deadlines of those who are gone away, as far as they are the first to expire.
-    pub(crate) fn skip(&mut self, is_gone: impl Fn(u32) -> bool) {
-        while self.first != NONE && is_gone(self.first) {
-            self.clear(self.first);
-        }
-    }
-
-    /// The first slot that expires in this tick or an earlier one.
-    pub(crate) fn due(&self, now: Tick) -> Option<u32> {
-        (self.next? <= now).then_some(self.first)
-    }
-
-    /// The same; its deadline is taken away.
+    /// The first slot that expires in this tick or an earlier one; its deadline is taken away.
     pub(crate) fn pop_due(&mut self, now: Tick) -> Option<u32> {
-        let slot = self.due(now)?;
+        if self.next? > now {
+            return None;
+        }
+        let slot = self.first;
         self.clear(slot);
         Some(slot)
     }

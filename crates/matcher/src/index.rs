@@ -42,7 +42,13 @@ pub(crate) struct Group {
     /// Where it is in the shelf's heap.
     pub(crate) position: u32,
     rank: u8,
+    /// Entries in its list that linger, at most [`MOST_IN_GROUP`].
+    linked: u8,
 }
+
+/// So many entries of one group may stand in its list though they linger: the head takes along at
+/// most these. A group of a million may hold no more, and its others are unlinked at once.
+pub(crate) const MOST_IN_GROUP: u8 = 64;
 
 #[derive(Debug)]
 struct Shelf {
@@ -107,7 +113,7 @@ pub(crate) struct Index {
     postings: Postings,
     /// Entries that are in no count any more. They may stand in their list, but never at its head.
     lingering: Lingering,
-    /// How many of them do.
+    /// How many of them do, of all groups together.
     linked: usize,
     groups: Pool<Group>,
     shelves: Pool<Shelf>,
@@ -266,6 +272,7 @@ impl Index {
             len: 1,
             position: 0,
             rank: order.rank(),
+            linked: 0,
         });
         let (groups, keys) = (&self.groups, &self.keys);
         let hash = Self::group_hash(keys, shelf, geo, order.rank());

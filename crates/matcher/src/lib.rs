@@ -104,6 +104,7 @@ mod rooms;
 mod rules;
 mod runs;
 mod stats;
+mod sweep;
 
 pub use action::{Action, AnnouncementId, Cancelled, Match, OfferId, Shared, Taken};
 pub use audit::Discrepancy;

@@ -7,17 +7,10 @@ use crate::choose::Choice;
 use crate::entry::{Announced, Offered, Standing};
 use crate::error::{AnnouncementError, AnswerError, OfferError};
 use crate::hash::KeyHash;
-use crate::index::Ticket;
 use crate::matcher::{Matcher, Phase};
 use crate::pool::at;
 use crate::record::{Announcement, Answer, CompartmentId, ConnectionId, Offer, VolunteerId};
 use crate::rooms::RoomKind;
-
-/// So many announcements may linger, and one for every so many slots. All are settled together, at a
-/// cost that grows with the slots: a few nanoseconds for each removal that was put off, and the more
-/// of them stand near each other, the less each one costs.
-const LINGERING_LEAST: usize = 64;
-const LINGERING_PART: usize = 8;
 
 impl Matcher {
     /// A volunteer's answer to the offer that it was given for this connection.
@@ -83,44 +76,6 @@ impl Matcher {
         })
     }
 
-    fn drop_announcement(&mut self, slot: u32, ticket: Ticket) {
-        let now = self.clock.now();
-        let queue = &mut self.waiting_announcements;
-        let expires_first = self.announcement_deadlines.is_first(slot);
-        if !expires_first && queue.linger(now, (slot, ticket), &mut self.rooms) {
-            self.announcements.retire(slot);
-            let most = LINGERING_LEAST + self.announcements.slots() / LINGERING_PART;
-            if queue.index.lingering().len() > most {
-                self.settle();
-            }
-            return;
-        }
-        queue.remove(now, (slot, ticket), 0, &mut self.rooms);
-        self.clear_deadline(slot);
-        self.forget_announced(slot);
-    }
-
-    /// Takes those that linger out of whatever they still stand in. In order of slots, so that
-    /// neighbours in memory come one after another.
-    fn settle(&mut self) {
-        let index = &mut self.waiting_announcements.index;
-        let lingering = index.lingering();
-        self.by_key.retain(|slot| !lingering.contains(slot));
-        index.settle(|slot| {
-            self.announcement_deadlines.clear(slot);
-            self.announcements.reuse(slot);
-        });
-    }
-
-    /// Takes the deadline of a waiting announcement away. The first to expire lives, or there is
-    /// none.
-    fn clear_deadline(&mut self, slot: u32) {
-        self.announcement_deadlines.clear(slot);
-        let lingering = self.waiting_announcements.index.lingering();
-        self.announcement_deadlines
-            .skip(|slot| lingering.contains(slot));
-    }
-
     /// The client's call has ended. If it was matched already, the answer is taken until its time
     /// is up, and lost. None if the offer is over.
     pub fn cancel_offer(&mut self, now: Instant, id: OfferId) -> Option<Cancelled> {
@@ -143,8 +98,7 @@ impl Matcher {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.clock.advance(now);
         let tick = self.clock.now_tick();
-        while let Some(slot) = self.announcement_deadlines.due(tick) {
-            self.clear_deadline(slot);
+        while let Some(slot) = self.announcement_deadlines.pop_due(tick) {
             self.fail_announcement(slot, AnnouncementError::NoMatch);
         }
         while let Some(slot) = self.offer_deadlines.pop_due(tick) {
@@ -178,7 +132,7 @@ impl Matcher {
         }
         volunteers.sort_unstable();
         for (_, slot) in volunteers {
-            self.clear_deadline(slot);
+            self.announcement_deadlines.clear(slot);
             self.fail_announcement(slot, AnnouncementError::Stopped);
         }
         for slot in pairs {
@@ -328,7 +282,7 @@ impl Matcher {
                 let now = self.clock.now();
                 self.waiting_announcements
                     .remove(now, (slot, ticket), 0, &mut self.rooms);
-                self.clear_deadline(slot);
+                self.announcement_deadlines.clear(slot);
             }
         }
     }
@@ -352,7 +306,7 @@ impl Matcher {
         self.by_key.insert(hash, slot);
     }
 
-    fn forget_announced(&mut self, slot: u32) -> Option<Announced> {
+    pub(crate) fn forget_announced(&mut self, slot: u32) -> Option<Announced> {
         let announced = self.announcements.take(slot)?;
         self.by_key.remove(self.hashes[at(slot)], slot);
         Some(announced)

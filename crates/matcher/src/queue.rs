@@ -138,7 +138,7 @@ impl Queue {
         self.leave(now, self.address_group(slot));
     }
 
-    /// The same for one without opaque bytes, if it can be left to [`Index::settle`]. Returns
+    /// The same for one without opaque bytes, if it can be left to [`Index::settle_some`]. Returns
     /// whether it can.
     pub(crate) fn linger(
         &mut self,

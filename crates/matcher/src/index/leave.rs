@@ -1,7 +1,7 @@
 //! How entries leave the index.
 
 use crate::heap;
-use crate::index::{Group, Index, Ticket};
+use crate::index::{Group, Index, MOST_IN_GROUP, Ticket};
 use crate::lingering::Lingering;
 use crate::pool::{NONE, at};
 use crate::postings::Posting;
@@ -20,16 +20,19 @@ impl Index {
     }
 
     /// Takes the entry of a slot out of every count, and tells the room it was in; where it stood
-    /// is left for [`Self::settle`]. The slot must not be used again before that. Returns whether
-    /// that could be done: not for the head of a list, nor for an entry of several rooms.
+    /// is left for [`Self::settle_some`]. The slot must not be used again before that. Returns
+    /// whether that could be done: not for the head of a list, nor for an entry of several rooms,
+    /// nor where [`MOST_IN_GROUP`] linger already.
     pub(crate) fn linger(&mut self, entry: u32, ticket: Ticket, left: impl FnOnce(u32)) -> bool {
         let group = &mut self.groups[ticket.group()];
         let shelf = &mut self.shelves[group.shelf];
-        if !ticket.is_single() || group.head == entry || shelf.runs.is_some() {
+        let is_full = group.linked >= MOST_IN_GROUP;
+        if is_full || !ticket.is_single() || group.head == entry || shelf.runs.is_some() {
             return false;
         }
         self.by_class[shelf.key.class as usize] -= 1;
         group.len -= 1;
+        group.linked += 1;
         shelf.len -= 1;
         left(shelf.room);
         self.lingering.add(entry);
@@ -42,19 +45,26 @@ impl Index {
         &self.lingering
     }
 
-    /// Takes all that linger out of their lists, and gives each to `done`: from then on its slot may
-    /// be used again.
-    pub(crate) fn settle(&mut self, mut done: impl FnMut(u32)) {
-        let mut lingering = std::mem::replace(&mut self.lingering, Lingering::new());
-        for entry in lingering.iter() {
-            if self.postings[entry].group != NONE {
+    /// Takes some that linger out of their lists, at most [`MOST_TAKEN`], and gives each to `done`:
+    /// from then on its slot may be used again.
+    ///
+    /// [`MOST_TAKEN`]: crate::lingering::MOST_TAKEN
+    pub(crate) fn settle_some(&mut self, mut done: impl FnMut(u32)) {
+        for entry in self.lingering.take_some() {
+            let group = self.postings[entry].group;
+            if group != NONE {
+                self.groups[group].linked -= 1;
+                self.linked -= 1;
                 self.unlink(entry);
             }
             done(entry);
         }
-        self.linked = 0;
-        lingering.clear();
-        self.lingering = lingering;
+    }
+
+    /// How many that linger stand in their lists still.
+    #[cfg(test)]
+    pub(crate) const fn linked(&self) -> usize {
+        self.linked
     }
 
     /// Takes a posting that is not the head out of its list.
@@ -91,10 +101,10 @@ impl Index {
         sibling
     }
 
-    /// Takes the head of a list out, and those behind it that linger.
+    /// Takes the head of a list out, and those behind it that linger: at most [`MOST_IN_GROUP`].
     fn unpost_head(&mut self, id: u32, (in_group, shelf): (u32, u32)) {
         let (mut head, mut order);
-        let mut leaving = id;
+        let (mut leaving, mut along) = (id, 0);
         loop {
             Posting {
                 next: head,
@@ -106,10 +116,12 @@ impl Index {
             if head == NONE || !self.lingers(head) {
                 break;
             }
-            self.linked -= 1;
+            along += 1;
             leaving = head;
         }
+        self.linked -= usize::from(along);
         let group = &mut self.groups[in_group];
+        group.linked -= along;
         group.head = head;
         let position = group.position;
         let heap = &mut self.shelves[shelf].heap;

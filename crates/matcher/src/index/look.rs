@@ -103,6 +103,11 @@ impl<'a> ShelfRef<'a> {
             (before, promised) = (id, Some(posting.next_order));
             right
         });
-        linked && before == group.tail && !self.index.lingers(group.head)
+        let lingering = postings.from(group.head);
+        let lingering = lingering.filter(|&id| self.index.lingers(id)).count();
+        linked
+            && before == group.tail
+            && !self.index.lingers(group.head)
+            && lingering == usize::from(group.linked)
     }
 }
