@@ -36,6 +36,7 @@ SINGLES = (
     ("remove_fifo", "removal, oldest first", (1000, 1000, 1000)),
     ("remove_random", "removal, random", (1000, 200, 20)),
     ("remove_half", "removal, random, half of all in one go", None),
+    ("remove_half_of_one_place", "the same, all of one place", None),
     ("remove_newest_first", "removal, newest first", (1000, 200, 20)),
     ("expire", "expiry of all, each", None),
 )
@@ -44,6 +45,8 @@ FLOORS = (
     ("any", "*memory alone: a line that was known beforehand*"),
     ("next", "*memory alone: a line that the last one named*"),
 )
+# What the worst cancel takes, of a run in which half of all leave.
+LONGEST = ("remove_longest", "longest single cancel")
 EXTRAS_AT = 100_000
 EXTRAS = ("no_compartment", "one_in_1000_by_geo", "match_at_head", "insert", "remove_random")
 
@@ -82,6 +85,11 @@ class Runs:
 def each(runs):
     """Nanoseconds of one operation, of the quietest run: what a neighbour adds is not ours."""
     return min(run["ns"] / run["operations"] for run in runs)
+
+
+def longest(runs, size):
+    """Nanoseconds of the longest call, of the quietest run; within each, of each call the quietest."""
+    return min(run["ns_longest"] for run in runs.ours(LONGEST[0], size))
 
 
 def number(value):
@@ -149,6 +157,8 @@ def targets(runs):
             met(worst < 4),
         ]
     )
+    worst = longest(runs, SIZES[-1])
+    rows.append([f"{LONGEST[1]} among {SIZES[-1]:,}", "–", span(worst), "under 1 ms", met(worst < 1e6)])
     for name, words in (
         ("memory", "memory per waiting announcement, one compartment for all"),
         ("memory_own_compartment", "the same, a compartment for each"),
@@ -173,6 +183,8 @@ def sizes(runs):
             # Where 1 in 1000 matches, ten times as many match at ten times the size.
             growth = "–" if name.startswith("one_in") else f"{ours[-1] / ours[0]:.1f}×"
             rows.append([words, *map(span, ours), growth, *scan])
+    worst = [longest(runs, size) for size in SIZES]
+    rows.append([LONGEST[1], *map(span, worst), f"{worst[-1] / worst[0]:.0f}×", "–", "–", "–"])
     for kind, words in FLOORS:
         floor = [each(runs.floor(kind, size)) for size in SIZES]
         rows.append([words, *map(span, floor), f"{floor[-1] / floor[0]:.0f}×", "–", "–", "–"])
@@ -263,9 +275,11 @@ Growth of resident memory for each waiting announcement, and the most the whole 
   pass that ends it: search, removal of both, bookkeeping and the action. `Arriving` is the whole call
   as a broker makes it, with its memory, on the way in.
 - Arrival: the last 10,000 to the given queue length. Removal: 10,000 from it, and as many others
-  announced, {passes} times in each run. Removal puts work off and does it for many at once, every
-  eighth of the slots: from 10,000 that happens within each pass, from 1,000,000 once or never in a run.
-  `Half of all` has all of it in it, at every size.
+  announced, {passes} times in each run. Removal puts work off while few wait for it, a sixteenth of
+  the slots: from 1,000,000 that is hardly reached in a run. `Half of all` has it all in it, at every
+  size; of all of one place next to nothing can be put off.
+- Longest single cancel: half of all leave in random order, {passes} times from the same start, with a
+  clock around each call. Of each call the quietest counts, of these the longest.
 - Memory alone: 10,000 steps through an array of 64 bytes for each entry, each line read and written.
   A line known beforehand is fetched while others still are; one that the last one named is not.
 - The scan is a model of the reference's, written from its description, in this language, without its
