@@ -14,6 +14,8 @@ use crate::text::PeerText;
 pub enum Stage {
     /// Reading the caller's input.
     Input,
+    /// Looking for peers, by the finder: `https`, `gossip`.
+    Find(&'static str),
     /// Turning a name into endpoints.
     Resolve,
     /// Turning an endpoint into a connection.
@@ -31,7 +33,7 @@ impl Stage {
             Self::Input => "input",
             Self::Resolve => "resolve",
             Self::Reach => "reach",
-            Self::Greet(step) | Self::Keep(step) => step,
+            Self::Find(step) | Self::Greet(step) | Self::Keep(step) => step,
         }
     }
 }

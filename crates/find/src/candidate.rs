@@ -2,10 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use peerage_core::{Endpoint, Network};
+use peerage_core::{Endpoint, Network, UnixTime};
 use peerage_discv5::Record;
+
+use crate::report::Report;
 
 /// An address not yet dialled, and what is known of who may be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +21,13 @@ pub struct Candidate {
     pub public_key: Option<[u8; 64]>,
     /// Who found it.
     pub source: Source,
+    /// Which seed told of it, where the finder asks seeds: a host name, an address.
+    pub told_by: Option<Arc<str>>,
     /// What it says of itself.
     pub claims: Claims,
 }
 
-/// Who found a candidate: `discv5`, `dns`, a list.
+/// Who found a candidate: `discv5`, `dns`, `https`, `gossip`, `list`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(pub &'static str);
 
@@ -34,6 +39,19 @@ pub enum Claims {
     None,
     /// A record that the holder of its key has signed.
     Record(Record),
+    /// What somebody else says of it.
+    Hearsay(Hearsay),
+}
+
+/// What a seeder or a peer says of another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hearsay {
+    /// Its services, as bits of its network.
+    pub services: Option<u64>,
+    /// The protocol version it speaks.
+    pub protocol_version: Option<u32>,
+    /// When it was last seen, by whoever says so.
+    pub last_seen: Option<UnixTime>,
 }
 
 impl Claims {
@@ -41,7 +59,7 @@ impl Claims {
     pub const fn record(&self) -> Option<&Record> {
         match self {
             Self::Record(record) => Some(record),
-            Self::None => None,
+            Self::None | Self::Hearsay(_) => None,
         }
     }
 }
@@ -51,6 +69,9 @@ impl Claims {
 pub trait Finder: Send {
     /// What it calls itself in the candidates it finds.
     fn source(&self) -> Source;
+
+    /// What it has asked and found so far.
+    fn report(&self) -> Report;
 
     /// The next candidate; `None` when there will be none any more.
     fn poll_candidate(&mut self, cx: &mut Context<'_>) -> Poll<Option<Candidate>>;
@@ -71,6 +92,10 @@ pub trait Finder: Send {
 impl<F: Finder + ?Sized> Finder for Box<F> {
     fn source(&self) -> Source {
         (**self).source()
+    }
+
+    fn report(&self) -> Report {
+        (**self).report()
     }
 
     fn poll_candidate(&mut self, cx: &mut Context<'_>) -> Poll<Option<Candidate>> {

@@ -15,6 +15,7 @@ use tokio::time::{Sleep, sleep};
 use crate::candidate::{Candidate, Claims, Finder, Source};
 use crate::fresh::Fresh;
 use crate::handle::{CallError, Handle};
+use crate::report::Report;
 
 /// What this finder calls itself.
 pub const SOURCE: Source = Source("discv5");
@@ -90,6 +91,7 @@ pub struct Discv5Finder {
     state: State,
     pause: Duration,
     is_news: bool,
+    gave: u64,
 }
 
 impl Discv5Finder {
@@ -109,6 +111,7 @@ impl Discv5Finder {
             found: VecDeque::new(),
             fresh: Fresh::new(MAX_TOLD),
             is_news: false,
+            gave: 0,
         }
     }
 
@@ -119,6 +122,7 @@ impl Discv5Finder {
             endpoints: endpoints.into_iter().flatten().collect(),
             public_key: record.uncompressed_public_key().ok(),
             source: SOURCE,
+            told_by: None,
             claims: Claims::Record(record),
         }
     }
@@ -132,6 +136,14 @@ fn query(handle: &Handle) -> Query {
 impl Finder for Discv5Finder {
     fn source(&self) -> Source {
         SOURCE
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            source: SOURCE,
+            gave: self.gave,
+            seeds: Vec::new(),
+        }
     }
 
     fn poll_candidate(&mut self, cx: &mut Context<'_>) -> Poll<Option<Candidate>> {
@@ -148,6 +160,7 @@ impl Finder for Discv5Finder {
                 if self.fresh.is_news(&record) {
                     self.is_news = true;
                     if (self.search.wanted)(&record) {
+                        self.gave += 1;
                         return Poll::Ready(Some(self.candidate(record)));
                     }
                 }

@@ -12,4 +12,6 @@ mod conversation;
 mod finder;
 mod fresh;
 mod lanes;
+mod seeders;
+mod seeds;
 mod sockets;

@@ -4,11 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use peerage_core::{ConnectedAddr, Endpoint};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Connection, Connector, Host, ReachError, Target};
+use crate::{Connection, Connector, Host, ReachError, Target, resolve};
 
 /// How long an attempt is given before the next address is tried beside it, in milliseconds.
 /// RFC 8305, section 5, "Connection Attempt Delay".
@@ -33,7 +33,7 @@ impl Connector for Direct {
         let (endpoints, resolved_in) = match &target.host {
             Host::Ip(ip) => (vec![Endpoint::new(*ip, target.port)], None),
             Host::Name(name) => (
-                resolve(name, target.port, deadline).await?,
+                interleave(resolve(name, target.port, deadline).await?.into_iter()),
                 Some(start.elapsed()),
             ),
         };
@@ -47,21 +47,6 @@ impl Connector for Direct {
             reached_in: start.elapsed(),
         })
     }
-}
-
-async fn resolve(name: &str, port: u16, deadline: Instant) -> Result<Vec<Endpoint>, ReachError> {
-    let found = timeout_at(deadline, lookup_host((name, port)))
-        .await
-        .map_err(|_| ReachError::ResolveTimedOut { name: name.into() })?
-        .map_err(|error| ReachError::Unresolved {
-            name: name.into(),
-            resolver: error.to_string().as_str().into(),
-        })?;
-    let endpoints = interleave(found.map(Endpoint::from));
-    if endpoints.is_empty() {
-        return Err(ReachError::NoAddress { name: name.into() });
-    }
-    Ok(endpoints)
 }
 
 /// IPv6 and IPv4 in turn, IPv6 first, each family in the resolver's order. RFC 8305, section 4.

@@ -3,6 +3,7 @@
 //! - [`Connector`] turns a [`Target`] into a [`Connection`]; [`Direct`] does so over TCP, racing
 //!   IPv6 and IPv4; [`Socks5`] does so through a proxy that also resolves the names; a [`Route`] is
 //!   either, chosen at run time.
+//! - [`resolve`](fn@resolve) asks the operating system for the addresses of a name.
 //! - [`Listener`] takes inbound connections.
 //! - [`greet`](fn@greet) drives any [`peerage_core::Handshake`] to its end, asynchronously;
 //!   [`blocking`] holds the same for plain threads.
@@ -20,6 +21,7 @@ mod link;
 mod listen;
 mod reach;
 mod read;
+mod resolve;
 mod socks;
 mod tap;
 mod target;
@@ -29,6 +31,7 @@ pub use greet::{Greeted, greet, greet_until};
 pub use link::{Link, LinkError};
 pub use listen::Listener;
 pub use reach::{Connection, Connector, ProxyAnswer, ProxyProblem, ReachError};
+pub use resolve::resolve;
 pub use socks::{ProxyUrlError, Route, Socks5};
 pub use tap::{Chunk, Tape, Tapped};
 pub use target::{Host, Target, TargetError};

@@ -27,7 +27,11 @@
 //! # }
 //! ```
 
+mod seeds;
+
 pub use peerage_find::*;
+
+pub use self::seeds::{SeedError, peers, seeds};
 
 use peerage_discv5::curve::SecretKey;
 use peerage_discv5::record::Builder;

@@ -20,6 +20,7 @@ mod names;
 mod peers;
 mod proxy;
 mod scenarios;
+mod seeds;
 mod self_connection;
 mod tables;
 mod third;

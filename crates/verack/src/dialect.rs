@@ -8,7 +8,7 @@ use peerage_core::wire::{Problem, ReadError, Reader, Writer};
 use peerage_core::{Budget, Network};
 
 use crate::command::Command;
-use crate::message::Reject;
+use crate::message::{Listed, Reject};
 use crate::version::{NetAddr, ProtocolVersion, Version};
 
 /// A network of the version/verack family.
@@ -71,6 +71,19 @@ pub trait Message: Debug + Clone + PartialEq + Send + Sync + Sized + 'static {
 
     /// The nonce of a pong.
     fn pong_nonce(&self) -> Option<u64>;
+
+    /// Asks for addresses.
+    fn get_addr() -> Self;
+
+    /// The addresses it tells of, those that can be dialled over IP, when it is a message that does
+    /// so.
+    fn listed(&self) -> Option<Vec<Listed>>;
+
+    /// Tells a peer with whom `version` was agreed of these addresses, at most 1,000.
+    fn list(addrs: &[Listed], version: ProtocolVersion) -> Self;
+
+    /// Whether it asks for addresses.
+    fn asks_for_addrs(&self) -> bool;
 
     /// The peer's word of refusal, when this is one.
     fn reject(&self) -> Option<&Reject>;

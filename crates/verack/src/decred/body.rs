@@ -1,12 +1,13 @@
 //! What stands in Decred messages, filters apart. Source: dcrd `wire`, one file per message.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use peerage_core::wire::{Problem, ReadError, Reader, Writer};
-use peerage_core::{PeerText, UnixTime};
+use peerage_core::{Endpoint, PeerText, UnixTime};
 
 use crate::message::{
-    self, Hash, ListRule, MAX_ADDRS, Payload, read_hashes, read_list, write_hashes, write_list,
+    self, Hash, ListRule, Listed, MAX_ADDRS, Payload, read_hashes, read_list, write_hashes,
+    write_list,
 };
 use crate::version::{ProtocolVersion, Services};
 
@@ -114,6 +115,32 @@ impl Payload for Vec<AddrV2> {
 }
 
 impl AddrV2 {
+    /// The address, if it is one of IP.
+    pub(super) fn listed(&self) -> Option<Listed> {
+        let ip = match self.addr {
+            NetworkAddr::Ipv4(ip) => ip.into(),
+            NetworkAddr::Ipv6(ip) => ip.into(),
+            NetworkAddr::TorV3(_) => return None,
+        };
+        Some(Listed {
+            time: self.time,
+            services: self.services,
+            endpoint: Endpoint::new(ip, self.port),
+        })
+    }
+
+    pub(super) fn of(listed: &Listed) -> Self {
+        Self {
+            time: listed.time,
+            services: listed.services,
+            addr: match listed.endpoint.ip() {
+                IpAddr::V4(ip) => NetworkAddr::Ipv4(ip),
+                IpAddr::V6(ip) => NetworkAddr::Ipv6(ip),
+            },
+            port: listed.endpoint.port(),
+        }
+    }
+
     fn read(reader: &mut Reader<'_>) -> Result<Self, ReadError> {
         let time = UnixTime(reader.u64_le("time")?.cast_signed());
         let services = Services(reader.u64_le("services")?);

@@ -13,7 +13,7 @@ use super::filters::{
 };
 use crate::command::Command;
 use crate::dialect;
-use crate::message::{ALWAYS, Locators, Payload, Reject, TimedAddr, messages};
+use crate::message::{ALWAYS, Listed, Locators, MAX_ADDRS, Payload, Reject, TimedAddr, messages};
 use crate::version::ProtocolVersion;
 
 /// Versions that know `addr`.
@@ -109,6 +109,16 @@ messages! {
 }
 
 impl Message {
+    /// `addrv2` replaces `addr` where both know it, and may not be empty.
+    pub(crate) fn listing(addrs: &[Listed], version: ProtocolVersion) -> Self {
+        let addrs = addrs.iter().take(MAX_ADDRS);
+        if ADDR_V2.contains(&version.0) {
+            Self::AddrV2(addrs.map(AddrV2::of).collect())
+        } else {
+            Self::Addr(addrs.map(Into::into).collect())
+        }
+    }
+
     /// Decred removed `reject` at version 9, below the least that is accepted.
     #[expect(clippy::unused_self, reason = "the other network has one")]
     pub(crate) const fn rejection(&self) -> Option<&Reject> {

@@ -1,10 +1,10 @@
 //! `addr`: addresses with the time they were last seen.
 
-use peerage_core::UnixTime;
 use peerage_core::wire::{ReadError, Reader, Writer};
+use peerage_core::{Endpoint, UnixTime};
 
 use super::{ListRule, Payload, read_list, write_list};
-use crate::version::{NetAddr, ProtocolVersion};
+use crate::version::{NetAddr, ProtocolVersion, Services};
 
 /// The most addresses in one `addr` or `addrv2`.
 pub const MAX_ADDRS: usize = 1000;
@@ -16,6 +16,36 @@ pub struct TimedAddr {
     pub time: UnixTime,
     /// Where.
     pub addr: NetAddr,
+}
+
+/// An address that a peer tells of, whatever the form of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Listed {
+    /// When the peer last saw it, as claimed.
+    pub time: UnixTime,
+    /// Services claimed for it.
+    pub services: Services,
+    /// Where it can be dialled.
+    pub endpoint: Endpoint,
+}
+
+impl From<&TimedAddr> for Listed {
+    fn from(entry: &TimedAddr) -> Self {
+        Self {
+            time: entry.time,
+            services: entry.addr.services,
+            endpoint: entry.addr.endpoint(),
+        }
+    }
+}
+
+impl From<&Listed> for TimedAddr {
+    fn from(listed: &Listed) -> Self {
+        Self {
+            time: listed.time,
+            addr: NetAddr::new(listed.services, listed.endpoint),
+        }
+    }
 }
 
 impl TimedAddr {

@@ -15,7 +15,7 @@ use peerage_core::wire::{Problem, ReadError, Reader, Writer};
 use crate::version::ProtocolVersion;
 
 pub(crate) use addr::saturated;
-pub use addr::{MAX_ADDRS, TimedAddr};
+pub use addr::{Listed, MAX_ADDRS, TimedAddr};
 pub use chain::{Hash, Locators};
 pub(crate) use chain::{read_hashes, write_hashes};
 pub(crate) use inv::Inventory;
@@ -222,6 +222,28 @@ macro_rules! messages {
 
             fn pong_nonce(&self) -> Option<u64> {
                 if let Self::Pong(nonce) = self { Some(*nonce) } else { None }
+            }
+
+            fn get_addr() -> Self {
+                Self::GetAddr
+            }
+
+            fn asks_for_addrs(&self) -> bool {
+                matches!(self, Self::GetAddr)
+            }
+
+            fn listed(&self) -> Option<Vec<$crate::message::Listed>> {
+                if let Self::Addr(addrs) = self {
+                    Some(addrs.iter().map(Into::into).collect())
+                } else if let Self::AddrV2(addrs) = self {
+                    Some(addrs.iter().filter_map(|addr| addr.listed()).collect())
+                } else {
+                    None
+                }
+            }
+
+            fn list(addrs: &[$crate::message::Listed], version: ProtocolVersion) -> Self {
+                Self::listing(addrs, version)
             }
 
             fn reject(&self) -> Option<&Reject> {

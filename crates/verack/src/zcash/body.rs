@@ -3,10 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bytes::Bytes;
-use peerage_core::UnixTime;
 use peerage_core::wire::{Problem, ReadError, Reader, Writer};
+use peerage_core::{Endpoint, UnixTime};
 
-use crate::message::{self, Hash, ListRule, MAX_ADDRS, Payload, read_list, saturated, write_list};
+use crate::message::{
+    self, Hash, ListRule, Listed, MAX_ADDRS, Payload, read_list, saturated, write_list,
+};
 use crate::version::{ProtocolVersion, Services};
 
 /// From this version on `inv` may name transactions by [`Inventory::Wtx`]. Source: ZIP 239.
@@ -123,6 +125,20 @@ impl Payload for Vec<AddrV2> {
 }
 
 impl AddrV2 {
+    /// The address, if it is one of IP.
+    pub(super) fn listed(&self) -> Option<Listed> {
+        let ip = match self.addr {
+            NetworkAddr::Ipv4(ip) => ip.into(),
+            NetworkAddr::Ipv6(ip) => ip.into(),
+            NetworkAddr::TorV3(_) | NetworkAddr::I2p(_) | NetworkAddr::Cjdns(_) => return None,
+        };
+        Some(Listed {
+            time: self.time,
+            services: self.services,
+            endpoint: Endpoint::new(ip, self.port),
+        })
+    }
+
     fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, ReadError> {
         let time = UnixTime(reader.u32_le("time")?.into());
         let services = Services(reader.compact_size("services")?);

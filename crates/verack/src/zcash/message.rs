@@ -11,7 +11,7 @@ use super::body::{
 };
 use crate::command::Command;
 use crate::dialect;
-use crate::message::{ALWAYS, Locators, Payload, Reject, TimedAddr, messages};
+use crate::message::{ALWAYS, Listed, Locators, MAX_ADDRS, Payload, Reject, TimedAddr, messages};
 use crate::version::ProtocolVersion;
 
 /// Where no count gives a smaller bound: the overall limit. ZIP 204, "Maximum Message Size".
@@ -76,6 +76,11 @@ messages! {
 }
 
 impl Message {
+    /// No deployed node knows `addrv2`.
+    pub(crate) fn listing(addrs: &[Listed], _: ProtocolVersion) -> Self {
+        Self::Addr(addrs.iter().take(MAX_ADDRS).map(Into::into).collect())
+    }
+
     pub(crate) fn rejection(&self) -> Option<&Reject> {
         if let Self::Reject(reject) = self {
             Some(reject)
