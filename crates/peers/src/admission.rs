@@ -1,0 +1,329 @@
+//! Who may knock at a listener: the question before the handshake, and before any work.
+//!
+//! One owner: the loop that accepts. Rates are per address group and in total; sockets that have not
+//! finished their handshake are capped. When all of them are in use, the group that has most of them
+//! makes room with its oldest, so that neither one flooding group nor ten thousand quiet ones shut
+//! out a peer that finishes its handshake in the usual time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use peerage_core::{Detail, Failure, Kind, Retry, Stage};
+
+use crate::group::{Group, Groups};
+
+/// So many at once, and then one more each `every`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many may come at once. 0 shuts the door.
+    pub burst: u32,
+    /// The time in which another is earned.
+    pub every: Duration,
+}
+
+impl Rate {
+    /// When the allowance will be whole after one more, if there is one more (the generic cell rate
+    /// algorithm); else how long until there is.
+    fn take(self, now: Instant, whole_at: Option<Instant>) -> Result<Instant, Duration> {
+        let next = whole_at.map_or(now, |at| at.max(now)) + self.every;
+        let owed = next.saturating_duration_since(now);
+        let allowance = self.every.saturating_mul(self.burst);
+        if owed <= allowance && self.burst > 0 {
+            Ok(next)
+        } else {
+            Err(owed.saturating_sub(allowance))
+        }
+    }
+}
+
+/// The rules of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdmissionRules {
+    /// Who counts as one. Addresses without a group are only bound by `sockets`.
+    pub groups: Groups,
+    /// For each group.
+    pub group: Rate,
+    /// For all together. What our processor can greet.
+    pub total: Rate,
+    /// Connections that have not finished their handshake.
+    pub sockets: usize,
+    /// The same, for one group.
+    pub sockets_per_group: usize,
+    /// Groups whose rate is remembered. Beyond, the one that owes least is forgotten.
+    pub remembered: usize,
+}
+
+/// dcrd: burst 3 and one each 5 s for a group; the total is our own measure of 2,000 handshakes a
+/// second.
+impl Default for AdmissionRules {
+    fn default() -> Self {
+        Self {
+            groups: Groups::default(),
+            group: Rate {
+                burst: 3,
+                every: Duration::from_secs(5),
+            },
+            total: Rate {
+                burst: 2000,
+                every: Duration::from_micros(500),
+            },
+            sockets: 1024,
+            sockets_per_group: 8,
+            remembered: 65_536,
+        }
+    }
+}
+
+/// Why a connection is closed before a word is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAdmitted {
+    /// The address group came too often.
+    #[error("the address group {group} came too often")]
+    GroupRate {
+        /// Which.
+        group: Group,
+        /// How long until it may come again.
+        wait: Duration,
+    },
+    /// All together came too often.
+    #[error("too many connections come")]
+    TotalRate {
+        /// How long until one may come again.
+        wait: Duration,
+    },
+    /// The address group has as many unfinished handshakes as it may have.
+    #[error("the address group {group} has {limit} unfinished handshakes")]
+    GroupSockets {
+        /// Which.
+        group: Group,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// Every place is taken, and no group has more of them than this one would have.
+    #[error("{limit} handshakes are unfinished")]
+    Sockets {
+        /// How many may be.
+        limit: usize,
+    },
+}
+
+impl Failure for NotAdmitted {
+    fn stage(&self) -> Stage {
+        Stage::Reach
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Full
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::GroupRate { wait, .. } | Self::TotalRate { wait } => Retry::After(*wait),
+            Self::GroupSockets { .. } | Self::Sockets { .. } => self.kind().retry(),
+        }
+    }
+
+    fn detail(&self) -> Detail {
+        match self {
+            Self::GroupRate { wait, .. } | Self::TotalRate { wait } => {
+                Detail::none().with("wait", *wait)
+            }
+            Self::GroupSockets { limit, .. } | Self::Sockets { limit } => {
+                Detail::none().with("limit", *limit)
+            }
+        }
+    }
+}
+
+/// A place for one handshake. Give it back with [`Admission::release`] when the handshake ends.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a permit that is not released takes its place for ever"]
+pub struct Permit {
+    number: u64,
+    group: Option<Group>,
+}
+
+impl Permit {
+    /// What [`Admission::poll_displaced`] names it by.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+/// A place in the order of groups: the most crowded last, and among equals the one whose oldest
+/// socket is oldest.
+type Crowd = (usize, Reverse<u64>, Option<Group>);
+
+/// The doorkeeper.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    rules: AdmissionRules,
+    /// When each group's allowance is whole again, and the same by time.
+    whole_at: BTreeMap<Group, Instant>,
+    by_time: BTreeSet<(Instant, Group)>,
+    total_whole_at: Option<Instant>,
+    /// The live permits of each group, oldest first, and the groups by how many they have.
+    permits: BTreeMap<Option<Group>, BTreeSet<u64>>,
+    crowds: BTreeSet<Crowd>,
+    live: usize,
+    next: u64,
+    displaced: VecDeque<u64>,
+}
+
+impl Admission {
+    /// Nobody was there yet.
+    pub const fn new(rules: AdmissionRules) -> Self {
+        Self {
+            rules,
+            whole_at: BTreeMap::new(),
+            by_time: BTreeSet::new(),
+            total_whole_at: None,
+            permits: BTreeMap::new(),
+            crowds: BTreeSet::new(),
+            live: 0,
+            next: 0,
+            displaced: VecDeque::new(),
+        }
+    }
+
+    /// Whether a connection from `ip` may begin its handshake. Drain [`Admission::poll_displaced`]
+    /// afterwards: another may have made room for it.
+    ///
+    /// # Errors
+    /// Why it may not. A refusal costs its group nothing.
+    pub fn try_admit(&mut self, now: Instant, ip: IpAddr) -> Result<Permit, NotAdmitted> {
+        let group = self.rules.groups.of(ip);
+        let count = self.permits.get(&group).map_or(0, BTreeSet::len);
+        let mut of_group = None;
+        if let Some(group) = group {
+            let limit = self.rules.sockets_per_group;
+            if count >= limit {
+                return Err(NotAdmitted::GroupSockets { group, limit });
+            }
+            let whole_at = self.whole_at.get(&group).copied();
+            let taken = self.rules.group.take(now, whole_at);
+            of_group = Some((
+                group,
+                taken.map_err(|wait| NotAdmitted::GroupRate { group, wait })?,
+            ));
+        }
+        let of_total = self.rules.total.take(now, self.total_whole_at);
+        let of_total = of_total.map_err(|wait| NotAdmitted::TotalRate { wait })?;
+        if self.live >= self.rules.sockets {
+            self.make_room(count)?;
+        }
+        self.total_whole_at = Some(of_total);
+        if let Some((group, whole_at)) = of_group {
+            self.owe(now, group, whole_at);
+        }
+        let number = self.next;
+        self.next += 1;
+        self.change(group, |permits| permits.insert(number));
+        Ok(Permit { number, group })
+    }
+
+    /// Displaces a socket of a more crowded group, for one of a group that has `count`.
+    fn make_room(&mut self, count: usize) -> Result<(), NotAdmitted> {
+        let limit = self.rules.sockets;
+        match self.crowds.last() {
+            Some(&(most, Reverse(oldest), group)) if count < most => {
+                self.change(group, |permits| permits.remove(&oldest));
+                self.displaced.push_back(oldest);
+                Ok(())
+            }
+            Some(_) | None => Err(NotAdmitted::Sockets { limit }),
+        }
+    }
+
+    /// Notes what a group owes; forgets who owes nothing, then who owes least.
+    fn owe(&mut self, now: Instant, group: Group, whole_at: Instant) {
+        if let Some(old) = self.whole_at.insert(group, whole_at) {
+            let _ = self.by_time.remove(&(old, group));
+        }
+        let _ = self.by_time.insert((whole_at, group));
+        while let Some(&(at, group)) = self.by_time.first()
+            && (at <= now || self.whole_at.len() > self.rules.remembered)
+        {
+            let _ = self.by_time.pop_first();
+            let _ = self.whole_at.remove(&group);
+        }
+    }
+
+    /// The one place where permits come and go.
+    fn change(
+        &mut self,
+        group: Option<Group>,
+        change: impl FnOnce(&mut BTreeSet<u64>) -> bool,
+    ) -> bool {
+        let crowd = |permits: &BTreeSet<u64>| {
+            let oldest = permits.first()?;
+            Some((permits.len(), Reverse(*oldest), group))
+        };
+        let permits = self.permits.entry(group).or_default();
+        let (before, len) = (crowd(permits), permits.len());
+        let changed = change(permits);
+        let after = crowd(permits);
+        self.live = self.live + permits.len() - len;
+        if let Some(before) = before {
+            let _ = self.crowds.remove(&before);
+        }
+        match after {
+            Some(after) => {
+                let _ = self.crowds.insert(after);
+            }
+            None => {
+                let _ = self.permits.remove(&group);
+            }
+        }
+        changed
+    }
+
+    /// The next socket to close, by the number of its permit: it made room for another.
+    pub fn poll_displaced(&mut self) -> Option<u64> {
+        self.displaced.pop_front()
+    }
+
+    /// The handshake ended, well or badly. `false` when the permit was displaced before.
+    #[expect(clippy::needless_pass_by_value, reason = "a permit is given back once")]
+    pub fn release(&mut self, permit: Permit) -> bool {
+        self.change(permit.group, |permits| permits.remove(&permit.number))
+    }
+
+    /// Handshakes under way.
+    pub const fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Groups whose rate is remembered.
+    pub fn remembered(&self) -> usize {
+        self.whole_at.len()
+    }
+
+    /// Recomputes what is derived.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn check(&self) -> Result<(), String> {
+        let by_time = self.whole_at.iter().map(|(group, at)| (*at, *group));
+        if by_time.collect::<BTreeSet<_>>() != self.by_time {
+            return Err("the order of what groups owe".to_owned());
+        }
+        let crowds = self.permits.iter().filter_map(|(group, permits)| {
+            Some((permits.len(), Reverse(*permits.first()?), *group))
+        });
+        if crowds.collect::<BTreeSet<_>>() != self.crowds {
+            return Err("the order of crowds".to_owned());
+        }
+        let live: usize = self.permits.values().map(BTreeSet::len).sum();
+        if live != self.live || live > self.rules.sockets {
+            return Err(format!("{live} permits, {} counted", self.live));
+        }
+        if self.whole_at.len() > self.rules.remembered {
+            return Err(format!("{} groups remembered", self.whole_at.len()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! What is known of one session, before and after it is established.
+
+use std::time::Instant;
+
+use peerage_core::{ConnectedAddr, Stage};
+
+use crate::config::Config;
+use crate::keepalive::Pulse;
+use crate::lanes::{Inbox, Lanes};
+use crate::meter::Traffic;
+use crate::requests::Requests;
+use crate::slot::Slot;
+use crate::theirs::Theirs;
+use crate::types::Types;
+
+/// An attempt under way, or one that is being turned away.
+#[derive(Debug)]
+pub(crate) struct Pending<T: Types> {
+    pub(crate) slot: Slot,
+    /// Outbound: who was dialled. Inbound: who it proved to be, once it did.
+    pub(crate) identity: Option<T::Identity>,
+    pub(crate) addr: Option<ConnectedAddr>,
+    pub(crate) stage: Stage,
+    pub(crate) since: Instant,
+    pub(crate) attempt_ends: Instant,
+    pub(crate) stage_ends: Instant,
+    pub(crate) wakeup: Option<Instant>,
+}
+
+impl<T: Types> Pending<T> {
+    pub(crate) fn next(&self) -> (Instant, &'static str) {
+        (self.attempt_ends.min(self.stage_ends), "attempt")
+    }
+}
+
+/// An established peer.
+#[derive(Debug)]
+pub(crate) struct Active<T: Types> {
+    pub(crate) slot: Slot,
+    pub(crate) identity: T::Identity,
+    pub(crate) addr: ConnectedAddr,
+    pub(crate) profile: T::Profile,
+    pub(crate) since: Instant,
+    pub(crate) pulse: Pulse,
+    pub(crate) ours: Requests<T::Key>,
+    pub(crate) theirs: Theirs,
+    pub(crate) lanes: Lanes<T::Message>,
+    pub(crate) inbox: Inbox<T::Message>,
+    pub(crate) traffic: Traffic,
+    /// Since when we read nothing from it.
+    pub(crate) paused_since: Option<Instant>,
+    /// The length of what was handed back for want of room.
+    pub(crate) held: Option<usize>,
+    /// The caller knows that there is something to write.
+    pub(crate) woken: bool,
+    pub(crate) strikes: u32,
+    pub(crate) useful_at: Option<Instant>,
+    pub(crate) wakeup: Option<Instant>,
+}
+
+impl<T: Types> Active<T> {
+    /// When something is due.
+    pub(crate) fn next(&self, config: &Config) -> Option<(Instant, &'static str)> {
+        let mut next = self.lanes.next(config.deadlines.write);
+        let mut earlier = |other: Option<(Instant, &'static str)>| {
+            if let Some(other) = other
+                && next.is_none_or(|next| other.0 < next.0)
+            {
+                next = Some(other);
+            }
+        };
+        earlier(self.theirs.next());
+        // While we do not listen, nobody is late.
+        if self.paused_since.is_none() {
+            earlier(Some(self.pulse.next(&config.keepalive)));
+            earlier(self.ours.next(&config.requests));
+        }
+        next
+    }
+
+    /// Whether reading has to pause.
+    pub(crate) fn is_full(&self, config: &Config) -> bool {
+        let (spent, budget) = (self.inbox.spent(), config.budgets.inbox);
+        self.held.is_some()
+            || self.theirs.len() > config.theirs.pause_above
+            || spent.messages >= budget.messages
+            || spent.bytes >= budget.bytes
+    }
+
+    /// Whether reading may go on, on this session's own account.
+    pub(crate) fn has_room(&self, config: &Config) -> bool {
+        let (spent, budget) = (self.inbox.spent(), config.budgets.inbox);
+        self.theirs.len() <= config.theirs.pause_above
+            && spent.messages <= budget.messages / 2
+            && spent.bytes <= budget.bytes / 2
+            && self.held.is_none_or(|len| self.inbox.admits(budget, len))
+    }
+}
