@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use peerage_core::{ConnectedAddr, Direction};
+use peerage_core::{ConnectedAddr, Direction, Stage};
 
 use crate::cause::Cause;
 use crate::close::End;
@@ -96,6 +96,8 @@ impl<T: Types> Table<T> {
             Err(refused) => {
                 if let Some(pending) = self.pending.get_mut(&id) {
                     pending.addr = Some(greeted.addr);
+                    // The handshake is behind it, and there is somebody to tell.
+                    pending.stage = Stage::Keep("slots");
                 }
                 self.finish(at, id, End::refused(&refused));
                 Err(refused)

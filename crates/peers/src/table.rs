@@ -230,7 +230,7 @@ impl<T: Types> Table<T> {
             return;
         };
         let Some((at, why)) = next else { return };
-        if wakeup.is_some_and(|earlier| earlier <= at) {
+        if wakeup.is_some_and(|earlier| earlier < at) {
             return;
         }
         if let Some(later) = wakeup.replace(at) {

@@ -67,7 +67,10 @@ pub(crate) fn far(n: u32) -> String {
 }
 
 /// The first instant of all tests.
-#[expect(clippy::disallowed_methods, reason = "std offers no other way to a first instant")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "std offers no other way to a first instant"
+)]
 pub(crate) fn start() -> Instant {
     Instant::now()
 }
@@ -116,19 +119,6 @@ impl World {
             said.extend(self.drain());
         }
         self.now = end;
-        said
-    }
-
-    /// As [`World::pass`], with one peer that answers every ping of ours and says so little else.
-    pub(crate) fn pass_alive(&mut self, time: Duration, alive: &[SessionId]) -> Vec<String> {
-        let end = self.now + time;
-        let mut said = Vec::new();
-        while self.now < end {
-            said.extend(self.pass(Duration::from_millis(500).min(end - self.now)));
-            for id in alive {
-                self.pong(*id);
-            }
-        }
         said
     }
 

@@ -28,7 +28,9 @@ fn established_comes_before_everything_else_of_a_session() {
     // What came early during the handshake takes the ordinary path.
     world.gossip(id, "early");
     world.request(id, "early request");
-    let ping = peerage_peers::Heard::Ping { pong: "pong".into() };
+    let ping = peerage_peers::Heard::Ping {
+        pong: "pong".into(),
+    };
     world.hear(id, 8, ping);
     assert_eq!(
         world.drain(),
@@ -60,7 +62,9 @@ fn every_ending_is_told_apart() {
     let cases: [(fn(&mut World, peerage_peers::SessionId), &str); 8] = [
         (
             |world, id| {
-                let _ = world.table.disconnect(world.now, id, Parting::Requested, None);
+                let _ = world
+                    .table
+                    .disconnect(world.now, id, Parting::Requested, None);
             },
             "outbound cancelled cancelled told requested",
         ),
@@ -113,7 +117,10 @@ fn every_ending_is_told_apart() {
         let id = world.out(1);
         end(&mut world, id);
         let said = world.drain();
-        let closed: Vec<_> = said.iter().filter(|line| line.starts_with("closed")).collect();
+        let closed: Vec<_> = said
+            .iter()
+            .filter(|line| line.starts_with("closed"))
+            .collect();
         assert_eq!(closed, [&format!("closed {id} {expected}")], "{said:?}");
         assert!(world.table.ended(world.now, id, Outcome::Left) == ());
         assert!(world.drain().is_empty(), "it is told once");
@@ -124,7 +131,9 @@ fn every_ending_is_told_apart() {
 fn a_goodbye_has_a_time_and_then_the_task_is_stopped() {
     let mut world = World::new(small());
     let (a, b) = (world.out(1), world.out(2));
-    let all = world.table.disconnect_all(world.now, Parting::Requested, None);
+    let all = world
+        .table
+        .disconnect_all(world.now, Parting::Requested, None);
     assert_eq!(all, 2);
     let said = world.drain();
     assert_eq!(said[0], "close #1 requested");
@@ -133,7 +142,10 @@ fn a_goodbye_has_a_time_and_then_the_task_is_stopped() {
     world.ended(a, Outcome::Left);
     assert_eq!(world.pass(secs(2)), [format!("abort {b}")]);
     assert_eq!(world.table.overview(world.now).closing, 0);
-    assert!(world.table.poll_timeout().is_none(), "an empty table wants nothing");
+    assert!(
+        world.table.poll_timeout().is_none(),
+        "an empty table wants nothing"
+    );
 }
 
 #[test]
@@ -142,7 +154,9 @@ fn goodbyes_are_limited_in_number() {
     config.limits.closing = 1;
     let mut world = World::new(config);
     let _ = (world.out(1), world.out(2));
-    world.table.disconnect_all(world.now, Parting::Requested, None);
+    world
+        .table
+        .disconnect_all(world.now, Parting::Requested, None);
     assert_eq!(
         world.drain(),
         [
@@ -160,7 +174,10 @@ fn pending_attempts_are_called_off_without_touching_peers() {
     let kept = world.out(1);
     let dial = world.dial(2).unwrap();
     let inbound = world.admit(&far(3)).unwrap().id;
-    world.table.stage(world.now, inbound, Stage::Greet("hello")).unwrap();
+    world
+        .table
+        .stage(world.now, inbound, Stage::Greet("hello"))
+        .unwrap();
     assert_eq!(world.table.cancel_pending(world.now, None), 2);
     assert_eq!(
         world.drain(),
@@ -186,12 +203,18 @@ fn an_attempt_has_a_deadline_and_so_has_each_stage() {
     let lingering = world.dial(2).unwrap();
     let said = world.pass(secs(9));
     assert!(said.is_empty(), "{said:?}");
-    world.table.stage(world.now, lingering, Stage::Greet("slow")).unwrap();
+    world
+        .table
+        .stage(world.now, lingering, Stage::Greet("slow"))
+        .unwrap();
     // Saying the same stage again wins no time.
     world.pass(Duration::from_millis(500));
     world.table.stage(world.now, silent, Stage::Reach).unwrap();
     let said = world.pass(Duration::from_millis(500));
-    assert_eq!(said[1], format!("closed {silent} outbound failed timeout told -"));
+    assert_eq!(
+        said[1],
+        format!("closed {silent} outbound failed timeout told -")
+    );
     let said = world.pass(secs(9)).join("; ");
     assert!(!said.contains("closed"), "{said}");
     let said = world.pass(secs(1));
@@ -205,7 +228,9 @@ fn the_closing_event_says_how_far_it_came() {
     let id = world.dial(1).unwrap();
     world.pass(secs(3));
     let refused = reason(Kind::Refused, "connection refused");
-    world.table.ended(world.now, id, Outcome::Failed(refused.clone()));
+    world
+        .table
+        .ended(world.now, id, Outcome::Failed(refused.clone()));
     let Some(Action::Event(Event::Closed(closed))) = world.table.poll_action() else {
         panic!()
     };
@@ -220,11 +245,18 @@ fn early_answers_come_before_the_handshake_is_paid_for() {
     let mut world = World::new(small());
     let existing = world.out(1);
     let second = world.admit(&far(9)).unwrap().id;
-    let early = world.table.identified(world.now, second, &1, (Standing::Ordinary, Tie::Older));
+    let early = world
+        .table
+        .identified(world.now, second, &1, (Standing::Ordinary, Tie::Older));
     assert_eq!(early, Err(Refused::AlreadyConnected { existing }));
-    assert_eq!(early.unwrap_err().refusal(), peerage_core::Refusal::Duplicate);
+    assert_eq!(
+        early.unwrap_err().refusal(),
+        peerage_core::Refusal::Duplicate
+    );
     let dialled = world.dial(2).unwrap();
-    let early = world.table.identified(world.now, dialled, &7, (Standing::Ordinary, Tie::Older));
+    let early = world
+        .table
+        .identified(world.now, dialled, &7, (Standing::Ordinary, Tie::Older));
     assert_eq!(early, Err(Refused::WrongIdentity));
     world.drain();
 }
@@ -238,7 +270,11 @@ fn two_ends_that_dial_each_other_keep_the_same_connection() {
             let tie = Tie::between(&ours, &theirs);
             let outbound = world.dial(theirs).unwrap();
             let inbound = world.admit(&far(theirs)).unwrap().id;
-            let order = if inbound_first { [inbound, outbound] } else { [outbound, inbound] };
+            let order = if inbound_first {
+                [inbound, outbound]
+            } else {
+                [outbound, inbound]
+            };
             let results = order.map(|id| world.greet(id, theirs, tie));
             let kept = if ours > theirs { outbound } else { inbound };
             assert_eq!(world.table.session_of(&theirs), Some(kept));
@@ -246,8 +282,14 @@ fn two_ends_that_dial_each_other_keep_the_same_connection() {
             let said = world.drain().join("; ");
             let gone = if kept == outbound { inbound } else { outbound };
             assert!(said.contains(&format!("{kept} stays")), "{said}");
-            assert!(said.contains(&format!("close {gone} already connected")), "{said}");
-            assert!(said.contains("already_connected told already connected"), "{said}");
+            assert!(
+                said.contains(&format!("close {gone} already connected")),
+                "{said}"
+            );
+            assert!(
+                said.contains("already_connected told already connected"),
+                "{said}"
+            );
             assert_eq!(world.table.overview(world.now).established, 1);
         }
     }
@@ -262,12 +304,20 @@ fn a_tie_is_won_even_when_all_slots_of_that_direction_are_taken() {
     let late = world.dial(7).unwrap();
     let _full = world.out(1);
     let inbound = world.admit(&far(7)).unwrap().id;
-    world.greet(inbound, 7, Tie::Keep(Direction::Outbound)).unwrap();
-    world.greet(late, 7, Tie::Keep(Direction::Outbound)).unwrap();
+    world
+        .greet(inbound, 7, Tie::Keep(Direction::Outbound))
+        .unwrap();
+    world
+        .greet(late, 7, Tie::Keep(Direction::Outbound))
+        .unwrap();
     assert_eq!(world.table.session_of(&7), Some(late));
     world.drain();
     let overview = world.table.overview(world.now);
-    assert_eq!(overview.active, [1, 1], "it has taken over the inbound slot");
+    assert_eq!(
+        overview.active,
+        [1, 1],
+        "it has taken over the inbound slot"
+    );
 }
 
 #[test]
@@ -275,18 +325,38 @@ fn a_duplicate_makes_us_doubt_that_the_first_still_lives() {
     let mut world = World::new(small());
     let ghost = world.out(1);
     let again = world.admit(&far(1)).unwrap().id;
-    assert!(world.greet(again, 1, Tie::Keep(Direction::Outbound)).is_err());
+    assert!(
+        world
+            .greet(again, 1, Tie::Keep(Direction::Outbound))
+            .is_err()
+    );
     let said = world.pass(secs(21)).join("; ");
-    assert!(said.contains(&format!("wake {ghost}")), "a ping at once: {said}");
+    assert!(
+        said.contains(&format!("wake {ghost}")),
+        "a ping at once: {said}"
+    );
     // Its task takes the ping, and nobody answers.
     let mut world = World::new(small());
     let ghost = world.out(1);
     let again = world.admit(&far(1)).unwrap().id;
-    assert!(world.greet(again, 1, Tie::Keep(Direction::Outbound)).is_err());
+    assert!(
+        world
+            .greet(again, 1, Tie::Keep(Direction::Outbound))
+            .is_err()
+    );
     world.pass(Duration::ZERO);
-    assert!(world.table.poll_transmit(world.now, ghost).unwrap().starts_with("ping"));
+    assert!(
+        world
+            .table
+            .poll_transmit(world.now, ghost)
+            .unwrap()
+            .starts_with("ping")
+    );
     let said = world.pass(secs(21)).join("; ");
-    assert!(said.contains(&format!("closed {ghost} outbound failed timeout")), "{said}");
+    assert!(
+        said.contains(&format!("closed {ghost} outbound failed timeout")),
+        "{said}"
+    );
 }
 
 #[test]
@@ -333,7 +403,10 @@ fn an_inbound_peer_at_capacity_is_told_so() {
         ]
     );
     // The other way: its task said so in the handshake.
-    let refused = world.table.admit(world.now, from(&far(3)), Standing::Ordinary).unwrap();
+    let refused = world
+        .table
+        .admit(world.now, from(&far(3)), Standing::Ordinary)
+        .unwrap();
     let said = world.ended(refused.id, Outcome::Left);
     assert_eq!(said, ["closed #3 inbound refused full told -"]);
 }

@@ -20,7 +20,11 @@ fn a_dial_beyond_a_limit_is_refused_with_the_limit() {
     let _ = (world.out(1), world.out(2));
     world.dial(3).unwrap();
     world.dial(4).unwrap();
-    assert_eq!(world.dial(5), Err(Refused::Full { limit: 3 }), "3 slots and 1 spare dial");
+    assert_eq!(
+        world.dial(5),
+        Err(Refused::Full { limit: 3 }),
+        "3 slots and 1 spare dial"
+    );
 }
 
 #[test]
@@ -39,7 +43,10 @@ fn a_spare_dial_that_comes_too_late_is_told_that_we_are_full() {
     let _ = (world.out(1), world.out(2));
     let (a, b) = (world.dial(3).unwrap(), world.dial(4).unwrap());
     world.greet(a, 3, Tie::Older).unwrap();
-    assert_eq!(world.greet(b, 4, Tie::Older), Err(Refused::Full { limit: 3 }));
+    assert_eq!(
+        world.greet(b, 4, Tie::Older),
+        Err(Refused::Full { limit: 3 })
+    );
     assert!(world.drain().contains(&format!("close {b} full")));
 }
 
@@ -53,8 +60,13 @@ fn a_group_has_its_share_of_both_directions_together() {
         addr,
         standing,
     };
-    world.table.dial(world.now, dial(1, Standing::Ordinary)).unwrap();
-    let group = peerage_peers::Groups::default().of(ip("203.0.113.0")).unwrap();
+    world
+        .table
+        .dial(world.now, dial(1, Standing::Ordinary))
+        .unwrap();
+    let group = peerage_peers::Groups::default()
+        .of(ip("203.0.113.0"))
+        .unwrap();
     let full = Refused::GroupFull { group, limit: 2 };
     assert_eq!(world.admit("203.0.113.6"), Err(full.clone()));
     assert_eq!(world.admit("::ffff:203.0.113.6"), Err(full.clone()));
@@ -67,7 +79,10 @@ fn a_group_has_its_share_of_both_directions_together() {
     // IPv6 hosts own a /64 each.
     world.admit("2001:db8::1").unwrap();
     assert!(world.admit("2001:db8::2:1").is_ok() || world.table.overview(world.now).refusing > 0);
-    assert!(matches!(world.admit("2001:db8::3:1"), Err(Refused::GroupFull { .. })));
+    assert!(matches!(
+        world.admit("2001:db8::3:1"),
+        Err(Refused::GroupFull { .. })
+    ));
     let _: Group = group;
 }
 
@@ -82,7 +97,10 @@ fn near_networks_and_proxies_have_no_group() {
         world.admit(&format!("10.0.0.{n}")).unwrap();
         let transient = Endpoint::new(ip("203.0.113.1"), n);
         let proxied = ConnectedAddr::InboundProxy { transient };
-        world.table.admit(world.now, proxied, Standing::Ordinary).unwrap();
+        world
+            .table
+            .admit(world.now, proxied, Standing::Ordinary)
+            .unwrap();
     }
     world.drain();
 }
@@ -95,14 +113,29 @@ fn refusals_are_few_and_cannot_be_pinned() {
     config.deadlines.refusing = secs(5);
     let mut world = World::new(config);
     world.admit(&far(0)).unwrap();
-    let fates: Vec<_> = (1..=4).map(|n| world.admit(&far(n)).map(|admitted| admitted.fate)).collect();
-    assert!(fates[..2].iter().all(|fate| matches!(fate, Ok(Fate::Refuse { .. }))));
+    let fates: Vec<_> = (1..=4)
+        .map(|n| world.admit(&far(n)).map(|admitted| admitted.fate))
+        .collect();
+    assert!(
+        fates[..2]
+            .iter()
+            .all(|fate| matches!(fate, Ok(Fate::Refuse { .. })))
+    );
     let limit = 1;
-    assert_eq!(fates[2..], [Err(Refused::PendingFull { limit }), Err(Refused::PendingFull { limit })]);
+    assert_eq!(
+        fates[2..],
+        [
+            Err(Refused::PendingFull { limit }),
+            Err(Refused::PendingFull { limit })
+        ]
+    );
     // They say nothing; their places are free again all the same.
     let said = world.pass(secs(5)).join("; ");
     assert!(said.contains("closed #2 inbound refused full"), "{said}");
-    assert!(matches!(world.admit(&far(5)).unwrap().fate, Fate::Refuse { .. }));
+    assert!(matches!(
+        world.admit(&far(5)).unwrap().fate,
+        Fate::Refuse { .. }
+    ));
     let said = world.pass(secs(2)).join("; ");
     assert!(said.contains("abort #2"), "{said}");
 }
@@ -125,7 +158,10 @@ fn friends_take_no_slots_and_find_one_when_all_are_taken() {
     let stranger = world.admit(&far(30)).unwrap();
     assert!(matches!(stranger.fate, Fate::Refuse { .. }));
     let friend = (Standing::Trusted, Tie::Older);
-    world.table.identified(world.now, stranger.id, &30, friend).unwrap();
+    world
+        .table
+        .identified(world.now, stranger.id, &30, friend)
+        .unwrap();
     world.greet(stranger.id, 30, Tie::Older).unwrap();
     world.drain();
     let overview = world.table.overview(world.now);
@@ -141,7 +177,9 @@ fn a_caller_that_does_not_listen_gets_no_more_attempts() {
     let mut refused = None;
     for n in 0..100 {
         match world.dial(n) {
-            Ok(id) => world.table.ended(world.now, id, peerage_peers::Outcome::Left),
+            Ok(id) => world
+                .table
+                .ended(world.now, id, peerage_peers::Outcome::Left),
             Err(error) => refused = Some(error),
         }
     }
