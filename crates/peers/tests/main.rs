@@ -2,7 +2,7 @@
 //! other implementations, adversaries. Virtual time only.
 
 mod admission;
-// mod adversary;
+mod adversary;
 mod common;
 mod defects;
 mod evict;
@@ -15,3 +15,4 @@ mod model;
 mod requests;
 mod status;
 mod streams;
+mod traffic;
