@@ -170,7 +170,7 @@ impl<T: Types> Table<T> {
         result
     }
 
-    /// Asks a peer. The answer comes as [`Event::Answer`]; [`Event::Overdue`] if it takes too long;
+    /// Asks a peer. The answer comes as [`crate::Event::Answer`]; [`crate::Event::Overdue`] if it takes too long;
     /// and if the session ends first, the key is in its closing event.
     ///
     /// # Errors

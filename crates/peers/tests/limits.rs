@@ -1,9 +1,9 @@
 //! Limits by direction, stage, group and standing.
 
-use peerage_core::{ConnectedAddr, Direction, Endpoint, Failure as _};
-use peerage_peers::{Dial, Fate, Group, Refused, Standing, Tie};
+use peerage_core::{ConnectedAddr, Endpoint, Failure as _};
+use peerage_peers::{Dial, Fate, Refused, Standing, Tie};
 
-use crate::common::{World, far, from, ip, secs, small};
+use crate::common::{World, far, ip, secs, small};
 
 #[test]
 fn a_dial_beyond_a_limit_is_refused_with_the_limit() {
@@ -78,12 +78,11 @@ fn a_group_has_its_share_of_both_directions_together() {
     assert!(world.admit("203.0.113.6").is_ok());
     // IPv6 hosts own a /64 each.
     world.admit("2001:db8::1").unwrap();
-    assert!(world.admit("2001:db8::2:1").is_ok() || world.table.overview(world.now).refusing > 0);
+    world.admit("2001:db8::2:1").unwrap();
     assert!(matches!(
         world.admit("2001:db8::3:1"),
         Err(Refused::GroupFull { .. })
     ));
-    let _: Group = group;
 }
 
 #[test]
@@ -187,5 +186,4 @@ fn a_caller_that_does_not_listen_gets_no_more_attempts() {
     assert_eq!(world.table.waiting(), 10);
     assert_eq!(world.drain().len(), 10);
     assert!(world.dial(500).is_ok());
-    let _ = (Direction::Inbound, from("127.0.0.1"));
 }

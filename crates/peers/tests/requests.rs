@@ -1,7 +1,7 @@
 //! Our requests and theirs.
 
 use peerage_peers::{
-    Action, Config, Event, Misdeed, NotSent, Outcome, RequestRules, TheirRules, Token, Treatment,
+    Action, Config, Event, NotSent, Outcome, RequestRules, TheirRules, Token, Treatment,
 };
 
 use crate::common::{World, secs, small};
@@ -18,9 +18,9 @@ fn strict() -> Config {
 
 fn token(world: &mut World) -> Token {
     loop {
-        match world.table.poll_action().unwrap() {
-            Action::Event(Event::Request { token, .. }) => return token,
-            _ => {}
+        let action = world.table.poll_action().unwrap();
+        if let Action::Event(Event::Request { token, .. }) = action {
+            return token;
         }
     }
 }
@@ -267,5 +267,4 @@ fn nobody_is_late_while_we_do_not_listen() {
         [format!("resume {id}"), format!("answer {id} 5 in 0ms")],
         "the pause is not counted"
     );
-    let _ = Misdeed::ALL;
 }

@@ -239,9 +239,9 @@ impl Run {
             }
             Op::Respond(peer) => {
                 if let Some(token) = self.peers[peer].tokens.pop() {
-                    match self.world.table.respond(now, token, "a".into(), 30) {
-                        Err(NotSent::TotalFull { .. }) => self.peers[peer].tokens.push(token),
-                        Ok(()) | Err(_) => {}
+                    let sent = self.world.table.respond(now, token, "a".into(), 30);
+                    if matches!(sent, Err(NotSent::TotalFull { .. })) {
+                        self.peers[peer].tokens.push(token);
                     }
                 }
             }
@@ -305,12 +305,10 @@ impl Run {
             }
         }
         self.peers[peer] = Owed::default();
-        let n = self.count as u32 * 8 + 100 + peer as u32;
         self.count += 1;
-        let id = self.world.dial(n % 50_000).unwrap();
-        self.world
-            .greet(id, n % 50_000, peerage_peers::Tie::Older)
-            .unwrap();
+        let n = 100 + u32::try_from(self.count).unwrap() % 50_000;
+        let id = self.world.dial(n).unwrap();
+        self.world.greet(id, n, peerage_peers::Tie::Older).unwrap();
         self.peers[peer].id = Some(id);
     }
 
