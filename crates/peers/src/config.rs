@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerage_core::{Budget, Direction, Stage};
+use peerage_core::{Budget, Direction, Failure, Kind, Stage};
 
 use crate::event::Misdeed;
 use crate::evict::EvictRules;
@@ -276,5 +276,120 @@ impl Config {
         config.deadlines.stage = secs(30);
         config.requests.breach = None;
         config
+    }
+
+    /// Whether it makes sense.
+    ///
+    /// # Errors
+    /// The first value that does not.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let (ka, requests) = (&self.keepalive, &self.requests);
+        let deadlines = &self.deadlines;
+        let mut spans = vec![
+            ("keepalive.first", ka.first),
+            ("keepalive.interval", ka.interval),
+            ("keepalive.deadline", ka.deadline),
+            ("keepalive.patience", ka.patience),
+            ("keepalive.idle", ka.idle),
+            ("keepalive.ping_refill", ka.ping_refill),
+            ("requests.initial", requests.initial),
+            ("requests.min", requests.min),
+            ("requests.max", requests.max),
+            ("theirs.within", self.theirs.within),
+            ("deadlines.attempt", deadlines.attempt),
+            ("deadlines.stage", deadlines.stage),
+            ("deadlines.refusing", deadlines.refusing),
+            ("deadlines.goodbye", deadlines.goodbye),
+            ("deadlines.write", deadlines.write),
+            ("beat", self.beat),
+            ("tolerance", self.tolerance),
+        ];
+        spans.extend(requests.breach.map(|span| ("requests.breach", span)));
+        spans.extend(
+            deadlines
+                .stages
+                .iter()
+                .map(|(stage, span)| (stage.name(), *span)),
+        );
+        if let Some(rotation) = self.rotation {
+            spans.push(("rotation.min", rotation.min));
+            spans.push(("rotation.max", rotation.max));
+        }
+        let allowed = ConfigError::LEAST..=ConfigError::MOST;
+        let wrong = spans.iter().find(|(_, span)| !allowed.contains(span));
+        if let Some(&(name, value)) = wrong {
+            return Err(ConfigError::Span { name, value });
+        }
+        let rotation = self.rotation.unwrap_or_default();
+        let theirs = self.theirs;
+        let orders = [
+            ("requests.min", "requests.max", requests.min <= requests.max),
+            (
+                "keepalive.deadline",
+                "keepalive.patience",
+                ka.deadline <= ka.patience,
+            ),
+            (
+                "keepalive.interval",
+                "keepalive.idle",
+                ka.interval < ka.idle,
+            ),
+            ("rotation.min", "rotation.max", rotation.min <= rotation.max),
+            (
+                "theirs.pause_above",
+                "theirs.max",
+                theirs.pause_above < theirs.max,
+            ),
+            (
+                "requests.in_flight",
+                "requests.remembered",
+                requests.in_flight <= requests.remembered,
+            ),
+        ];
+        match orders.into_iter().find(|(_, _, right)| !right) {
+            Some((low, high, _)) => Err(ConfigError::Order { low, high }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A value of a configuration that makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A span of time is too short to be waited for, or so long that it could as well be left out.
+    #[error(
+        "{name} is {value:?}; it must be between {:?} and {:?}",
+        Self::LEAST,
+        Self::MOST
+    )]
+    Span {
+        /// Which.
+        name: &'static str,
+        /// What it is.
+        value: Duration,
+    },
+    /// One value must be below another.
+    #[error("{low} must be below {high}")]
+    Order {
+        /// The one.
+        low: &'static str,
+        /// The other.
+        high: &'static str,
+    },
+}
+
+impl ConfigError {
+    const LEAST: Duration = Duration::from_millis(1);
+    const MOST: Duration = Duration::from_secs(366 * 24 * 3600);
+}
+
+impl Failure for ConfigError {
+    fn stage(&self) -> Stage {
+        Stage::Input
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Usage
     }
 }

@@ -43,7 +43,7 @@
 //! }
 //!
 //! let mut now = Instant::now();
-//! let mut table: Table<Words> = Table::new(Config::ethereum(), (), [7; 16], now);
+//! let mut table: Table<Words> = Table::new(Config::ethereum(), (), [7; 16], now)?;
 //!
 //! // A dial takes a slot; its task says how far it has come.
 //! let addr: Endpoint = "192.0.2.1:30303".parse::<std::net::SocketAddr>().unwrap().into();
@@ -117,7 +117,7 @@ mod upkeep;
 
 pub use admission::{Admission, AdmissionRules, NotAdmitted, Permit, Rate};
 pub use cause::Cause;
-pub use config::{Budgets, Conduct, Config, Deadlines, Limits, Rotation, Treatment};
+pub use config::{Budgets, Conduct, Config, ConfigError, Deadlines, Limits, Rotation, Treatment};
 pub use error::{Dead, NotSent, NotTaken, Refused};
 pub use event::{Action, Closed, Ending, Event, Misdeed, Outcome, Phase};
 pub use evict::EvictRules;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use peerage_core::Wakeup;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::event::{Action, Event};
 use crate::lanes::Pool;
 use crate::meter::Traffic;
@@ -60,8 +60,17 @@ pub struct Table<T: Types> {
 impl<T: Types> Table<T> {
     /// An empty table. `seed` must be random: peers must not guess our nonces, nor which groups are
     /// protected from eviction.
-    pub fn new(config: Config, status: T::Status, seed: [u8; 16], now: Instant) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When the configuration makes no sense.
+    pub fn new(
+        config: Config,
+        status: T::Status,
+        seed: [u8; 16],
+        now: Instant,
+    ) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self {
             status,
             clock: Clock::new(now, config.tolerance),
             secret: Secret::new(seed),
@@ -84,7 +93,7 @@ impl<T: Types> Table<T> {
             pool_out: Pool::new(config.budgets.total_out),
             traffic: Traffic::new(now),
             config,
-        }
+        })
     }
 
     /// What was decided about it.

@@ -102,7 +102,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(config: Config) -> Self {
         let now = start();
-        let table = Table::new(config, 100, [3; 16], now);
+        let table = Table::new(config, 100, [3; 16], now).unwrap();
         let held = Vec::new();
         Self { table, now, held }
     }

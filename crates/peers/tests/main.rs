@@ -9,6 +9,7 @@
 mod admission;
 mod adversary;
 mod common;
+mod config;
 mod defects;
 mod evict;
 mod inventory;
