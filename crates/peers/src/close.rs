@@ -122,7 +122,7 @@ impl<T: Types> Table<T> {
         self.relieve();
     }
 
-    fn remove_active(&mut self, id: SessionId) -> Option<Active<T>> {
+    fn remove_active(&mut self, id: SessionId) -> Option<Box<Active<T>>> {
         let active = self.active.remove(&id)?;
         self.counts.remove(&active.slot);
         let _ = self.by_identity.remove(&active.identity);

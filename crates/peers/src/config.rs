@@ -253,8 +253,8 @@ impl Config {
         }
     }
 
-    /// Zcash: 75 out and 125 in, one per address group, as in zebra. Answers that were not asked for
-    /// are ignored, and nobody owes an answer. zebra gives a handshake 3 s; over a proxy that is too
+    /// Zcash: 75 out and 125 in, as in zebra, and one per address group (zebra: per IPv4 address or
+    /// /64). Answers that were not asked for are ignored, and nobody owes an answer. zebra gives a handshake 3 s; over a proxy that is too
     /// short.
     pub fn zcash() -> Self {
         let mut config = Self::base(Keepalive::ZCASH, Conduct::LENIENT);
@@ -265,8 +265,8 @@ impl Config {
         config
     }
 
-    /// Decred: 8 out and 117 in, five per address group, 30 s for a dial and a handshake, and 40 MiB
-    /// to send, as in dcrd.
+    /// Decred: 8 out and 117 in, 30 s for a dial and as much for a handshake, and 40 MiB to send, as
+    /// in dcrd, and five per address group (dcrd: per address).
     pub fn decred() -> Self {
         let mut config = Self::base(Keepalive::DECRED, Conduct::LENIENT);
         config.limits.active_in = 117;

@@ -37,7 +37,7 @@ pub enum Action<T: Types> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<T: Types> {
-    /// A peer is established. Precedes everything else about the session.
+    /// A peer is established. Precedes every message of the session.
     Established {
         /// Which.
         id: SessionId,

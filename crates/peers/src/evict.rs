@@ -4,6 +4,7 @@
 //! all of them are hard to forge: being near, being useful, having stayed, being somewhere else. The
 //! idea is Bitcoin Core's (`AttemptToEvictConnection`); the scenario `p2p_eviction` tests it there.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,9 @@ pub struct EvictRules {
     pub by_use: usize,
     /// How long everybody stays at least.
     pub min_age: Duration,
+    /// The shortest time from one eviction to the next. Choosing costs as much as there are peers,
+    /// and newcomers are not to make us do nothing else.
+    pub every: Duration,
 }
 
 impl Default for EvictRules {
@@ -30,6 +34,7 @@ impl Default for EvictRules {
             by_rtt: 8,
             by_use: 8,
             min_age: Duration::from_secs(30),
+            every: Duration::from_millis(100),
         }
     }
 }
@@ -66,41 +71,51 @@ pub fn choose(
     left.retain(|peer| now.saturating_duration_since(peer.since) >= rules.min_age);
 
     // The eldest of each of the groups that rank highest.
-    left.sort_by_key(|peer| (peer.since, peer.id));
-    let mut eldest = BTreeMap::new();
+    let mut eldest: BTreeMap<Group, (Instant, SessionId)> = BTreeMap::new();
     for peer in &left {
         if let Some(group) = peer.group {
-            let _ = eldest.entry((rank(group), group)).or_insert(peer.id);
+            let first = eldest.entry(group).or_insert((peer.since, peer.id));
+            *first = (*first).min((peer.since, peer.id));
         }
     }
-    let kept: Vec<_> = eldest.into_values().rev().take(rules.by_group).collect();
-    left.retain(|peer| !kept.contains(&peer.id));
+    let eldest = eldest.into_iter();
+    let mut eldest: Vec<_> = eldest
+        .map(|(group, (_, id))| (rank(group), group, id))
+        .collect();
+    let rest = eldest.len().saturating_sub(rules.by_group);
+    drop_first(&mut eldest, rest, |place| *place);
+    left.retain(|peer| !eldest.iter().any(|(_, _, id)| *id == peer.id));
 
     // The nearest; who was never measured is far.
-    left.sort_by_key(|peer| (peer.rtt.unwrap_or(Duration::MAX), peer.since, peer.id));
-    let near = left.iter().take_while(|peer| peer.rtt.is_some()).count();
-    left.drain(..near.min(rules.by_rtt));
+    let near = left.iter().filter(|peer| peer.rtt.is_some()).count();
+    drop_first(&mut left, near.min(rules.by_rtt), |peer| {
+        (peer.rtt.unwrap_or(Duration::MAX), peer.since, peer.id)
+    });
 
     // The useful.
-    left.sort_by_key(|peer| {
-        (
-            peer.useful_at.is_none(),
-            peer.useful_at.map(std::cmp::Reverse),
-        )
+    let useful = left.iter().filter(|peer| peer.useful_at.is_some()).count();
+    drop_first(&mut left, useful.min(rules.by_use), |peer| {
+        (Reverse(peer.useful_at), peer.id)
     });
-    let useful = left.iter().take_while(|peer| peer.useful_at.is_some());
-    let useful = useful.count();
-    left.drain(..useful.min(rules.by_use));
 
     // The elder half.
-    left.sort_by_key(|peer| (peer.since, peer.id));
-    left.drain(..left.len() / 2);
+    let half = left.len() / 2;
+    drop_first(&mut left, half, |peer| (peer.since, peer.id));
 
     // The youngest of the most crowded group; of the one whose youngest is younger, if two are.
     let mut crowds: BTreeMap<Option<Group>, (usize, Instant, SessionId)> = BTreeMap::new();
     for peer in &left {
         let crowd = crowds.entry(peer.group).or_insert((0, peer.since, peer.id));
-        *crowd = (crowd.0 + 1, peer.since, peer.id);
+        let (since, id) = (crowd.1, crowd.2).max((peer.since, peer.id));
+        *crowd = (crowd.0 + 1, since, id);
     }
     crowds.into_values().max().map(|(_, _, id)| id)
+}
+
+/// Drops the `count` lowest, in time that grows with the list alone; what is left is in no order.
+fn drop_first<C, K: Ord>(list: &mut Vec<C>, count: usize, key: impl Fn(&C) -> K) {
+    if (1..list.len()).contains(&count) {
+        let _ = list.select_nth_unstable_by_key(count, key);
+    }
+    list.drain(..count.min(list.len()));
 }

@@ -136,6 +136,7 @@ impl<T: Types> Table<T> {
                 Direction::Outbound => None,
             };
             let evicted = evicted.ok_or(Refused::Full { limit })?;
+            self.evicted_at = Some(at);
             self.finish(at, evicted, End::by(&Cause::Evicted));
         }
         Ok(slot)
@@ -165,6 +166,9 @@ impl<T: Types> Table<T> {
     /// The inbound peer that would make room now.
     fn evictable(&self, at: Instant) -> Option<SessionId> {
         let rules = self.config.evict?;
+        if self.evicted_at.is_some_and(|last| at < last + rules.every) {
+            return None;
+        }
         let ordinary = self.active.iter().filter(|(_, active)| {
             active.slot.counts_as == Direction::Inbound && !active.slot.standing.is_exempt()
         });
@@ -210,7 +214,7 @@ impl<T: Types> Table<T> {
             useful_at: None,
             wakeup: None,
         };
-        let _ = self.active.insert(id, active);
+        let _ = self.active.insert(id, Box::new(active));
         self.tell(event);
         self.reschedule(id);
     }

@@ -227,7 +227,7 @@ impl<T: Types> Table<T> {
         active.paused_since = None;
         active.held = None;
         active.pulse.shift(paused, at);
-        active.ours.shift(paused);
+        active.ours.shift(since, at);
         let _ = self.starved.remove(&id);
         self.push(Action::Resume(id));
         self.reschedule(id);

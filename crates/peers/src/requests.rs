@@ -231,13 +231,14 @@ impl<K: Clone + Eq> Requests<K> {
         None
     }
 
-    /// We did not listen for so long.
-    pub(crate) fn shift(&mut self, paused: Duration) {
+    /// We did not listen from `since` until now, so nothing that was open then is late for it.
+    pub(crate) fn shift(&mut self, since: Instant, at: Instant) {
         for open in &mut self.open {
+            let paused = at.saturating_duration_since(since.max(open.since));
             open.deadline += paused;
             open.since += paused;
             if let Some(sent_at) = &mut open.sent_at {
-                *sent_at += paused;
+                *sent_at = (*sent_at + paused).min(at);
             }
         }
     }

@@ -36,16 +36,19 @@ pub struct Table<T: Types> {
     pub(crate) stopping: bool,
     next_id: u64,
     pub(crate) pending: BTreeMap<SessionId, Pending<T>>,
-    pub(crate) active: BTreeMap<SessionId, Active<T>>,
+    /// Boxed, so that finding one among thousands touches little memory.
+    pub(crate) active: BTreeMap<SessionId, Box<Active<T>>>,
     /// Sessions that are being told goodbye, and until when.
     pub(crate) closing: BTreeMap<SessionId, Instant>,
     pub(crate) counts: Counts,
     pub(crate) by_identity: BTreeMap<T::Identity, SessionId>,
     pub(crate) dialling: BTreeMap<T::Identity, SessionId>,
     /// When each session wants to be looked at; perhaps a little before it has to be.
-    agenda: BTreeMap<(Instant, SessionId), &'static str>,
+    agenda: BTreeSet<(Instant, SessionId)>,
     beat_at: Instant,
     pub(crate) rotate_at: Instant,
+    /// When the last inbound peer made room.
+    pub(crate) evicted_at: Option<Instant>,
     actions: VecDeque<(Action<T>, usize)>,
     stalled: Option<Duration>,
     /// Peers whose gossip waits, each once, in the order of their turns.
@@ -82,9 +85,10 @@ impl<T: Types> Table<T> {
             counts: Counts::default(),
             by_identity: BTreeMap::new(),
             dialling: BTreeMap::new(),
-            agenda: BTreeMap::new(),
+            agenda: BTreeSet::new(),
             beat_at: now,
             rotate_at: now,
+            evicted_at: None,
             actions: VecDeque::new(),
             stalled: None,
             turns: VecDeque::new(),
@@ -115,14 +119,28 @@ impl<T: Types> Table<T> {
         self.pending.is_empty() && self.active.is_empty() && self.closing.is_empty()
     }
 
-    fn due(&self) -> Option<(Instant, &'static str)> {
+    /// The next wakeup, and whose; nobody's is the table's own beat.
+    fn due(&self) -> Option<(Instant, Option<SessionId>)> {
         if self.is_empty() {
             return None;
         }
-        let beat = (self.beat_at, "beat");
-        let first = self.agenda.first_key_value();
-        let first = first.map_or(beat, |((at, _), why)| (*at, *why));
-        Some(if first.0 <= beat.0 { first } else { beat })
+        let first = self.agenda.first();
+        let first = first.filter(|(at, _)| *at <= self.beat_at);
+        Some(first.map_or((self.beat_at, None), |(at, id)| (*at, Some(*id))))
+    }
+
+    /// Why a session is to be looked at.
+    fn why(&self, at: Instant, id: SessionId) -> &'static str {
+        let next = if let Some(active) = self.active.get(&id) {
+            active.next(&self.config)
+        } else {
+            self.pending.get(&id).map(Pending::next)
+        };
+        match next {
+            Some((due, why)) if due <= at => why,
+            Some(_) => "a deadline that has moved",
+            None => "goodbye",
+        }
     }
 
     /// A number for a new session.
@@ -194,7 +212,8 @@ impl<T: Types> Table<T> {
 
     /// When to call [`Table::handle_timeout`] next, and why.
     pub fn poll_timeout(&self) -> Option<Wakeup> {
-        let (at, why) = self.due()?;
+        let (at, id) = self.due()?;
+        let why = id.map_or("beat", |id| self.why(at, id));
         let at = self.clock.real(at);
         Some(Wakeup { at, why })
     }
@@ -202,7 +221,7 @@ impl<T: Types> Table<T> {
     /// Looks after everything that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let at = self.tick(now);
-        while let Some((&(when, id), _)) = self.agenda.first_key_value() {
+        while let Some(&(when, id)) = self.agenda.first() {
             if when > at {
                 break;
             }
@@ -238,14 +257,14 @@ impl<T: Types> Table<T> {
         } else {
             return;
         };
-        let Some((at, why)) = next else { return };
-        if wakeup.is_some_and(|earlier| earlier < at) {
+        let Some((at, _)) = next else { return };
+        if wakeup.is_some_and(|earlier| earlier <= at) {
             return;
         }
         if let Some(later) = wakeup.replace(at) {
             let _ = self.agenda.remove(&(later, id));
         }
-        let _ = self.agenda.insert((at, id), why);
+        let _ = self.agenda.insert((at, id));
     }
 
     /// Takes a session off the agenda.
@@ -261,7 +280,7 @@ impl<T: Types> Table<T> {
             return false;
         }
         let _ = self.closing.insert(id, until);
-        let _ = self.agenda.insert((until, id), "goodbye");
+        let _ = self.agenda.insert((until, id));
         true
     }
 
@@ -308,7 +327,7 @@ impl<T: Types> Table<T> {
         let wakeups = wakeups.chain(self.pending.iter().map(|(id, p)| (p.wakeup, *id)));
         let wakeups = wakeups.chain(self.closing.iter().map(|(id, until)| (Some(*until), *id)));
         let agenda: BTreeSet<_> = wakeups.filter_map(|(at, id)| Some((at?, id))).collect();
-        same("the agenda", agenda.iter().eq(self.agenda.keys()))?;
+        same("the agenda", agenda == self.agenda)?;
         for (id, active) in actives.clone() {
             let next = active.next(&self.config).map(|(at, _)| at);
             let late = next.is_some_and(|at| active.wakeup.is_none_or(|set| set > at));

@@ -23,7 +23,7 @@ pub struct Broadcast {
 
 impl<T: Types> Table<T> {
     pub(crate) fn peer(&mut self, id: SessionId) -> Result<&mut Active<T>, Dead> {
-        self.active.get_mut(&id).ok_or(Dead(id))
+        self.active.get_mut(&id).map(Box::as_mut).ok_or(Dead(id))
     }
 
     /// So many bytes were read, whether or not they complete a message.

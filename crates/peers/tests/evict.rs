@@ -1,9 +1,10 @@
 //! Who makes room, and who never does. The scenario is Bitcoin Core's `p2p_eviction`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peerage_peers::evict::{Candidate, choose};
 use peerage_peers::{EvictRules, Group, Groups, Rotation, SessionId, Standing, Tie};
+use proptest::prelude::*;
 
 use crate::common::{World, far, ip, secs, small, start};
 
@@ -12,6 +13,7 @@ const RULES: EvictRules = EvictRules {
     by_rtt: 2,
     by_use: 2,
     min_age: Duration::from_secs(30),
+    every: Duration::ZERO,
 };
 
 fn group(text: &str) -> Option<Group> {
@@ -108,6 +110,7 @@ fn full() -> World {
         by_rtt: 1,
         by_use: 1,
         min_age: secs(30),
+        every: secs(1),
     });
     config.keepalive.first = secs(100_000);
     config.keepalive.idle = secs(100_000);
@@ -185,4 +188,93 @@ fn peers_rotate_only_when_all_slots_are_taken_and_they_had_their_time() {
         world.drain();
     }
     assert!((10..=30).contains(&gone), "{gone}");
+}
+
+#[test]
+fn evictions_have_a_pace() {
+    let mut world = full();
+    for n in 1..=6 {
+        world.inn(n);
+    }
+    world.pass(secs(60));
+    let mut came = Vec::new();
+    for n in 10..20 {
+        let id = world.admit(&far(n)).unwrap().id;
+        if world.greet(id, n, Tie::Older).is_ok() {
+            came.push(n);
+        }
+        if n == 14 {
+            world.pass(secs(1));
+        }
+    }
+    assert_eq!(came, [10, 15]);
+    world.drain();
+}
+
+/// The same rules in full sorts, one after the other.
+fn naive(
+    rules: &EvictRules,
+    now: Instant,
+    peers: &[Candidate],
+    rank: fn(Group) -> u64,
+) -> Option<SessionId> {
+    let mut left: Vec<_> = peers
+        .iter()
+        .filter(|p| now - p.since >= rules.min_age)
+        .copied()
+        .collect();
+    left.sort_by_key(|p| (p.since, p.id));
+    let mut groups: Vec<Group> = left.iter().filter_map(|p| p.group).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse((rank(*group), *group)));
+    groups.dedup();
+    for group in groups.into_iter().take(rules.by_group) {
+        let eldest = left.iter().position(|p| p.group == Some(group)).unwrap();
+        left.remove(eldest);
+    }
+    for _ in 0..rules.by_rtt {
+        if let Some(near) = left
+            .iter()
+            .filter(|p| p.rtt.is_some())
+            .min_by_key(|p| (p.rtt, p.since, p.id))
+            .copied()
+        {
+            left.retain(|p| p.id != near.id);
+        }
+    }
+    for _ in 0..rules.by_use {
+        let useful = left.iter().filter(|p| p.useful_at.is_some());
+        if let Some(last) = useful
+            .max_by_key(|p| (p.useful_at, std::cmp::Reverse(p.id)))
+            .copied()
+        {
+            left.retain(|p| p.id != last.id);
+        }
+    }
+    left.drain(..left.len() / 2);
+    let crowd = |p: &Candidate| left.iter().filter(|other| other.group == p.group).count();
+    let most = left.iter().map(crowd).max()?;
+    left.iter().rev().find(|p| crowd(p) == most).map(|p| p.id)
+}
+
+proptest! {
+    #[test]
+    fn the_choice_is_that_of_the_rules_read_one_by_one(
+        peers in proptest::collection::vec((0..5_u8, 0..100_u64, 0..6_u64, 0..6_u64), 0..40),
+        (by_group, by_rtt, by_use) in (0..4_usize, 0..4_usize, 0..4_usize),
+    ) {
+        let t0 = start();
+        let some = |n: u64| (n > 1).then_some(n);
+        let peers: Vec<_> = (0..).zip(&peers).map(|(n, (net, since, rtt, used))| Candidate {
+            id: SessionId(n),
+            group: (*net > 0).then(|| group(&format!("203.0.{net}.1"))).flatten(),
+            since: t0 + secs(*since),
+            rtt: some(*rtt).map(secs),
+            useful_at: some(*used).map(|n| t0 + secs(n)),
+        }).collect();
+        let rules = EvictRules { by_group, by_rtt, by_use, ..RULES };
+        let rank = |group: Group| u64::from(group.to_string().as_bytes()[6]) * 7 % 5;
+        let now = t0 + secs(100);
+        let expected = naive(&rules, now, &peers, rank);
+        prop_assert_eq!(choose(&rules, now, peers, rank), expected);
+    }
 }

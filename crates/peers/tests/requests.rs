@@ -268,3 +268,28 @@ fn nobody_is_late_while_we_do_not_listen() {
         "the pause is not counted"
     );
 }
+
+#[test]
+fn a_pause_counts_only_from_when_the_question_was_asked() {
+    let mut config = strict();
+    config.theirs.pause_above = 1;
+    config.theirs.within = secs(1000);
+    let mut world = World::new(config);
+    let id = world.out(1);
+    world.ask(id, 5);
+    world.pass(secs(10));
+    world.request(id, "a");
+    world.request(id, "b");
+    let a = token(&mut world);
+    world.drain();
+    world.pass(secs(95));
+    world.ask(id, 6);
+    world.drain();
+    world.pass(secs(5));
+    world.table.refuse(world.now, a).unwrap();
+    world.drain();
+    // Key 5 was asked 10 s before the pause, key 6 in its last 5 s.
+    assert_eq!(world.pass(secs(10)), [format!("overdue {id} 5")]);
+    assert!(world.pass(secs(9)).is_empty());
+    assert_eq!(world.pass(secs(1)), [format!("overdue {id} 6")]);
+}
