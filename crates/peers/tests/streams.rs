@@ -297,3 +297,38 @@ fn the_same_operations_twice_say_the_same() {
     assert!(one.len() > 100);
     assert_eq!(one, two);
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn peers_that_answer_survive_every_stall_of_ours(
+        gaps in proptest::collection::vec((0..4_u8, 0..100_000_u64, any::<bool>()), 1..60),
+    ) {
+        for mut config in [peerage_peers::Config::ethereum(), small()] {
+            config.rotation = None;
+            let mut world = World::new(config);
+            let ids = [world.out(1), world.out(2), world.inn(3)];
+            for (kind, ms, pong_first) in &gaps {
+                // What was to be written is written; the answers come after the gap.
+                for id in ids {
+                    while world.table.poll_transmit(world.now, id).is_some() {}
+                }
+                // Nobody calls the table meanwhile.
+                let ms = if *kind == 0 { *ms } else { ms / 100 };
+                world.now += std::time::Duration::from_millis(ms);
+                if !pong_first {
+                    world.table.handle_timeout(world.now);
+                }
+                for id in ids {
+                    if let Some(nonce) = world.table.awaited_pong(id) {
+                        world.hear(id, 8, Heard::Pong { nonce: Some(nonce) });
+                    }
+                }
+                world.table.handle_timeout(world.now);
+                let said = world.drain().join("; ");
+                prop_assert!(!said.contains("closed"), "{}", said);
+            }
+        }
+    }
+}
