@@ -254,8 +254,8 @@ impl Config {
     }
 
     /// Zcash: 75 out and 125 in, as in zebra, and one per address group (zebra: per IPv4 address or
-    /// /64). Answers that were not asked for are ignored, and nobody owes an answer. zebra gives a handshake 3 s; over a proxy that is too
-    /// short.
+    /// /64). Answers that were not asked for are ignored, and nobody owes an answer. zebra gives a
+    /// handshake 3 s; over a proxy that is too short.
     pub fn zcash() -> Self {
         let mut config = Self::base(Keepalive::ZCASH, Conduct::LENIENT);
         config.limits.active_in = 125;

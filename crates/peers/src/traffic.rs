@@ -170,8 +170,8 @@ impl<T: Types> Table<T> {
         result
     }
 
-    /// Asks a peer. The answer comes as [`crate::Event::Answer`]; [`crate::Event::Overdue`] if it takes too long;
-    /// and if the session ends first, the key is in its closing event.
+    /// Asks a peer. The answer comes as [`crate::Event::Answer`], after [`crate::Event::Overdue`] if it
+    /// takes too long; if the session ends first, the key is in its closing event.
     ///
     /// # Errors
     /// When it is not sent.
