@@ -114,8 +114,10 @@ pub struct Conduct {
     pub bad_message: Treatment,
     /// A request that stays without an answer.
     pub breach: Treatment,
-    /// How many strikes end a session; also the most misdeeds ever told of one.
+    /// How many strikes end a session.
     pub strikes: u32,
+    /// The time in which one strike is forgiven: a peer of months may have had its bad minutes.
+    pub forgive: Duration,
 }
 
 impl Conduct {
@@ -138,6 +140,7 @@ impl Conduct {
         bad_message: Treatment::End,
         breach: Treatment::Strike,
         strikes: 10,
+        forgive: secs(600),
     };
 }
 
@@ -301,6 +304,7 @@ impl Config {
             ("deadlines.refusing", deadlines.refusing),
             ("deadlines.goodbye", deadlines.goodbye),
             ("deadlines.write", deadlines.write),
+            ("conduct.forgive", self.conduct.forgive),
             ("beat", self.beat),
             ("tolerance", self.tolerance),
         ];

@@ -96,13 +96,13 @@ pub enum Event<T: Types> {
         /// Which request.
         key: T::Key,
     },
-    /// A peer did what its network does not allow. At most as many per session as it has strikes.
+    /// A peer did what its network does not allow.
     Misbehaved {
         /// Who.
         id: SessionId,
         /// What.
         misdeed: Misdeed,
-        /// How often it has misbehaved by now.
+        /// Its strikes by now, this one included and forgiven ones not.
         strikes: u32,
     },
     /// A peer is of no use any more; its closing event follows.

@@ -228,8 +228,20 @@ impl<T: Types> Table<T> {
         self.note_identity(at, id, identity, standing)?;
         match self.by_identity.get(identity).copied() {
             Some(existing) => self.contest(at, id, existing, tie).map(|_| ()),
-            None => Ok(()),
+            None => self.check_slot(id),
         }
+    }
+
+    /// Whether there is hope for a slot. Who would make room is asked at the end of the handshake.
+    fn check_slot(&self, id: SessionId) -> Result<(), Refused> {
+        let slot = self.pending.get(&id).ok_or(Refused::Gone)?.slot;
+        let limit = self.config.limits.active(slot.direction);
+        let full = self.counts.active(slot.direction) >= limit;
+        let stays = slot.direction == Direction::Outbound || self.config.evict.is_none();
+        if full && stays && !slot.standing.is_exempt() {
+            return Err(Refused::Full { limit });
+        }
+        Ok(())
     }
 
     pub(crate) fn note_identity(

@@ -211,6 +211,7 @@ impl<T: Types> Table<T> {
             held: None,
             woken: false,
             strikes: 0,
+            struck_at: at,
             useful_at: None,
             wakeup: None,
         };

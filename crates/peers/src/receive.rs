@@ -133,6 +133,7 @@ impl<T: Types> Table<T> {
             }
             Heard::Ping { pong } => {
                 if active.pulse.pinged(at, &self.config.keepalive) {
+                    // A full lane has ended the session, and its closing event says so.
                     let _ = self.control(at, id, (pong, len, Tag::Plain));
                 } else {
                     self.misdeed(at, id, Misdeed::PingFlood);
@@ -179,11 +180,16 @@ impl<T: Types> Table<T> {
     pub(crate) fn misdeed(&mut self, at: Instant, id: SessionId, misdeed: Misdeed) {
         let conduct = self.config.conduct;
         let treatment = conduct.of(misdeed);
+        // While the caller does not listen nothing is forgiven, so that what is told stays bounded.
+        let forgives = !self.is_behind();
         let Some(active) = self.active.get_mut(&id) else {
             return;
         };
         if treatment == Treatment::Ignore {
             return;
+        }
+        if forgives {
+            active.forgive(at, conduct.forgive);
         }
         active.strikes += 1;
         let strikes = active.strikes;

@@ -1,6 +1,6 @@
 //! What is known of one session, before and after it is established.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use peerage_core::{ConnectedAddr, Stage};
 
@@ -54,6 +54,8 @@ pub(crate) struct Active<T: Types> {
     /// The caller knows that there is something to write.
     pub(crate) woken: bool,
     pub(crate) strikes: u32,
+    /// Since when the oldest strike waits to be forgiven.
+    pub(crate) struck_at: Instant,
     pub(crate) useful_at: Option<Instant>,
     pub(crate) wakeup: Option<Instant>,
 }
@@ -76,6 +78,17 @@ impl<T: Types> Active<T> {
             earlier(self.ours.next(&config.requests));
         }
         next
+    }
+
+    /// Forgives one strike for each `every` that has passed.
+    pub(crate) fn forgive(&mut self, at: Instant, every: Duration) {
+        while self.strikes > 0 && at.saturating_duration_since(self.struck_at) >= every {
+            self.strikes -= 1;
+            self.struck_at += every;
+        }
+        if self.strikes == 0 {
+            self.struck_at = at;
+        }
     }
 
     /// Whether reading has to pause.

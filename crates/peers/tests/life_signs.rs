@@ -94,7 +94,7 @@ fn a_pong_without_a_ping_is_treated_as_the_network_says() {
 }
 
 #[test]
-fn strikes_add_up_and_are_the_most_that_is_told() {
+fn strikes_add_up_and_end_the_session() {
     let mut config = small();
     config.conduct.stray_pong = Treatment::Strike;
     config.conduct.strikes = 3;
@@ -200,4 +200,29 @@ fn a_wakeup_says_why() {
     for why in ["beat", "ping", "pong"] {
         assert!(seen.contains(&why), "{seen:?}");
     }
+}
+
+#[test]
+fn a_strike_is_forgiven_in_time() {
+    let mut config = small();
+    config.conduct.stray_pong = Treatment::Strike;
+    config.conduct.strikes = 3;
+    config.conduct.forgive = secs(100);
+    config.keepalive.first = secs(100_000);
+    config.keepalive.idle = secs(100_000);
+    let mut world = World::new(config);
+    let id = world.out(1);
+    let mut strike = |wait| {
+        world.pass(secs(wait));
+        world.hear(id, 8, Heard::Pong { nonce: None });
+        let said = world.drain();
+        said[0].rsplit(' ').next().unwrap().to_owned()
+    };
+    let told = [0, 50, 60, 500, 50, 49].map(&mut strike);
+    assert_eq!(
+        told,
+        ["1", "2", "2", "1", "2", "3"],
+        "the first is forgiven after 100 s"
+    );
+    assert!(!world.table.can_read(id));
 }

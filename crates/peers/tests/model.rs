@@ -260,7 +260,10 @@ impl Model {
         tie: Tie,
     ) -> Result<(), &'static str> {
         self.prove(id, n, standing)?;
-        self.contest(id, n, tie).map(|_| ())
+        if self.contest(id, n, tie)?.is_some() {
+            return Ok(());
+        }
+        self.slot(id)
     }
 
     pub(crate) fn established(
@@ -321,6 +324,10 @@ impl Model {
         if let Some(old) = self.contest(id, n, tie)? {
             return Ok(Some(old));
         }
+        self.slot(id).map(|()| None)
+    }
+
+    fn slot(&mut self, id: u64) -> Result<(), &'static str> {
         let e = self.entry(id).unwrap().clone();
         let limit = match e.direction {
             Inbound => self.config.limits.active_in,
@@ -329,7 +336,7 @@ impl Model {
         if e.standing == Standing::Ordinary && self.ordinary(Place::Active, e.direction) >= limit {
             return Err("full");
         }
-        Ok(None)
+        Ok(())
     }
 
     /// We end it, and say so if there is room for goodbyes and anybody to hear them.
