@@ -1,0 +1,225 @@
+//! The choice of the next dial.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::book::{Book, Open};
+use crate::candidate::{Candidate, Class, DialId, Id, Phase};
+use crate::key::{Address, Identity, Key};
+use crate::moment::{Now, later};
+use crate::prefix::Group;
+
+/// What is taken already beyond what this book gave out: inbound peers it was not told of, peers of
+/// other books.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Occupied {
+    /// How many more outbound peers are wanted.
+    pub free: usize,
+    /// Who is connected or being dialled.
+    pub keys: BTreeSet<Key>,
+    /// Where somebody is connected whom nobody need dial again.
+    pub ips: BTreeSet<IpAddr>,
+}
+
+impl Occupied {
+    /// Nothing beyond what the book knows; `free` more outbound peers are wanted.
+    pub fn with_free(free: usize) -> Self {
+        Self {
+            free,
+            ..Self::default()
+        }
+    }
+}
+
+/// Whom to dial, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Dial {
+    /// Names the dial in [`Book::outcome`] and the session in [`Book::left`].
+    pub id: DialId,
+    /// The candidate.
+    pub key: Key,
+    /// Where. A name is for the proxy and never resolved by us.
+    pub address: Address,
+    /// Who must answer there.
+    pub identity: Option<Identity>,
+    /// Why this one: `static`, `anchor`, `tried` or `new`.
+    pub why: &'static str,
+}
+
+/// What our own outbound connections take.
+#[derive(Default)]
+struct Taken {
+    groups: BTreeMap<Group, usize>,
+    ips: BTreeSet<IpAddr>,
+}
+
+impl Book {
+    /// Whom to dial next, if anyone: static peers first, then anchors, then by chance one that
+    /// greeted us before or a new one. By chance means: first the address group, so that many
+    /// addresses in one place count as one, then within it the better score.
+    ///
+    /// Ordinary candidates only while [`Occupied::free`] is not 0; static ones always.
+    pub fn next_dial(&mut self, now: Now, occupied: &Occupied) -> Option<Dial> {
+        self.handle_timeout(now);
+        let spaced = self
+            .last_dial
+            .is_none_or(|last| now.at >= later(last, self.config.spacing));
+        if !spaced || self.next_probe().is_some_and(|at| now.at < at) {
+            return None;
+        }
+        let taken = self.taken();
+        let tried_first = self.random.below(100) < self.config.tried_percent;
+        let classes = if tried_first {
+            [Class::Pinned, Class::Anchor, Class::Tried, Class::New]
+        } else {
+            [Class::Pinned, Class::Anchor, Class::New, Class::Tried]
+        };
+        let open = if occupied.free == 0 { 1 } else { classes.len() };
+        for class in classes.into_iter().take(open) {
+            if let Some((id, address)) = self.pick(class, occupied, &taken) {
+                return self.start(id, address, class);
+            }
+        }
+        None
+    }
+
+    /// While nothing works: when the next dial may be made.
+    pub(crate) fn next_probe(&self) -> Option<Instant> {
+        if !self.outage.is_on() {
+            return None;
+        }
+        let last = self.outage.last_probe.or(self.outage.since)?;
+        Some(later(last, self.config.outage.probe))
+    }
+
+    fn taken(&self) -> Taken {
+        let mut taken = Taken::default();
+        for open in self.open.values() {
+            let Some(address) = &open.address else {
+                continue;
+            };
+            if open.group == Group::Local {
+                continue;
+            }
+            *taken.groups.entry(open.group.clone()).or_default() += 1;
+            if let Address::At(endpoint) = address {
+                taken.ips.insert(endpoint.ip());
+            }
+        }
+        taken
+    }
+
+    fn pick(&mut self, class: Class, occupied: &Occupied, taken: &Taken) -> Option<(Id, Address)> {
+        let limit = match class {
+            // The operator's choice needs no diversity.
+            Class::Pinned => usize::MAX,
+            Class::Anchor | Class::Tried | Class::New => self.config.outbound_per_group,
+        };
+        let first = (class, Group::Local);
+        let queues = self.index.ready.range(first..);
+        let queues = queues.take_while(|((of, _), _)| *of == class);
+        let has_room = |group: &Group| taken.groups.get(group).copied().unwrap_or(0) < limit;
+        let mut groups: Vec<_> = queues.filter(|((_, group), _)| has_room(group)).collect();
+        while !groups.is_empty() {
+            let at = self.random.below(groups.len());
+            let (_, queue) = groups.swap_remove(at);
+            let fit = queue.iter().find_map(|(_, _, id)| {
+                let candidate = self.candidates.get(id)?;
+                let address = candidate.best(self.config.names)?;
+                let free = self.is_free(candidate, &address, occupied, taken);
+                free.then_some((*id, address))
+            });
+            if fit.is_some() {
+                return fit;
+            }
+        }
+        None
+    }
+
+    fn is_free(
+        &self,
+        candidate: &Candidate,
+        address: &Address,
+        occupied: &Occupied,
+        taken: &Taken,
+    ) -> bool {
+        let ip = match address {
+            Address::At(endpoint) => Some(endpoint.ip()),
+            Address::Named(_) => None,
+        };
+        let identity = match &candidate.key {
+            Key::Identity(identity) => Some(identity),
+            Key::Address(_) => None,
+        };
+        let pinned = candidate.role.is_pinned();
+        !occupied.keys.contains(&candidate.key)
+            && (pinned || !ip.is_some_and(|ip| occupied.ips.contains(&ip)))
+            && (pinned || !ip.is_some_and(|ip| taken.ips.contains(&ip)))
+            && self.bar(identity, ip, candidate.role).is_none()
+    }
+
+    fn start(&mut self, id: Id, address: Address, class: Class) -> Option<Dial> {
+        let now = self.now;
+        let dial = DialId(self.next_dial);
+        self.next_dial += 1;
+        self.last_dial = Some(now.at);
+        if self.outage.is_on() {
+            self.outage.last_probe = Some(now.at);
+        }
+        let draw = self.random.next();
+        self.change(id, |candidate| {
+            candidate.phase = Phase::Busy(dial);
+            candidate.attempts = candidate.attempts.saturating_add(1);
+            candidate.last_attempt = Some(now.wall);
+            candidate.draw = draw;
+        });
+        let candidate = self.candidates.get(&id)?;
+        let identity = match &candidate.key {
+            Key::Identity(identity) => Some(identity.clone()),
+            Key::Address(_) => None,
+        };
+        let open = Open {
+            id,
+            key: candidate.key.clone(),
+            address: Some(address.clone()),
+            group: self.config.grouping.of(&address),
+            since: now.at,
+            greeted: false,
+        };
+        let key = open.key.clone();
+        self.open.insert(dial, open);
+        Some(Dial {
+            id: dial,
+            key,
+            address,
+            identity,
+            why: match class {
+                Class::Pinned => "static",
+                Class::Anchor => "anchor",
+                Class::Tried => "tried",
+                Class::New => "new",
+            },
+        })
+    }
+
+    /// How long to wait after `failures` in a row, of which the last asked for `asked`.
+    pub(crate) fn backoff(&mut self, asked: Duration, failures: u32, pinned: bool) -> Duration {
+        let rule = self.config.backoff;
+        let doubled = |from: Duration| {
+            let doublings = failures.saturating_sub(1).min(20);
+            from.saturating_mul(1 << doublings)
+        };
+        let wait = if pinned {
+            let never = asked >= rule.never;
+            let most = rule.most_pinned * if never { 10 } else { 1 };
+            doubled(if never { most } else { rule.least }).min(most)
+        } else {
+            let from = asked.max(rule.least);
+            let most = rule.most.max(from.saturating_mul(4)).min(rule.never);
+            doubled(from).min(most.max(asked))
+        };
+        wait + self.random.span(wait * rule.jitter_percent / 100)
+    }
+}
