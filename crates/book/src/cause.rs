@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use peerage_core::{Blame, Kind, Reason, Retry, Stage};
+use peerage_core::{Blame, Kind, Reason, Retry};
 
 /// What is kept of a [`Reason`]: all but its typed detail, and the words cut to a bound.
 ///

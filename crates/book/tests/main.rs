@@ -1,1 +1,19 @@
+//! The tests of the book against its own surface: no file here sees a private item.
+//!
+//! One program instead of one per file, because it links once. Name a file to run it alone:
+//! `cargo test -p peerage-book --test suite streams::`.
 
+#![cfg(test)]
+mod common;
+
+mod bans;
+mod change;
+mod choice;
+mod flood;
+mod gossip;
+mod months;
+mod outage;
+mod pins;
+mod snapshot;
+mod streams;
+mod waits;

@@ -1,0 +1,205 @@
+//! When a candidate is dialled again, by what went wrong.
+
+use std::time::Duration;
+
+use peerage_book::{Book, Config, Greeted, Key, Now, Refused, Standing, Tip, What};
+use peerage_core::{Blame, Kind, Retry, Stage};
+
+use crate::common::{
+    apart, book, book_with, dial, hours, known, minutes, reason, seconds, seed, unreached,
+};
+
+fn wait(book: &Book, now: Now, key: &Key) -> Duration {
+    match book.story(key)[0].standing {
+        Standing::Waiting { until } => seconds(u64::try_from(until.0 - now.wall.0).unwrap()),
+        ref other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_failure_waits_as_long_as_its_reason_asks_and_half_again_at_most() {
+    for kind in Kind::ALL {
+        let (mut book, now) = book();
+        let key = known(&mut book, now, apart(1));
+        let next = dial(&mut book, now);
+        book.outcome(now, next.id, Err(reason(Stage::Greet("version"), *kind)))
+            .unwrap();
+        if *kind == Kind::SelfConnection {
+            assert!(book.get(&key).is_none(), "ourselves we forget");
+            continue;
+        }
+        let asked = match kind.retry() {
+            Retry::Never => Config::default().backoff.never,
+            Retry::Now => Config::default().backoff.least,
+            Retry::After(asked) => asked,
+        };
+        let waits = wait(&book, now, &key);
+        assert!(waits >= asked && waits <= asked * 3 / 2, "{kind}: {waits:?}");
+        let counts = !matches!(kind.blame(), Blame::Us | Blame::Caller);
+        let failures = book.get(&key).unwrap().failures;
+        assert_eq!(failures, u32::from(counts), "{kind}");
+    }
+}
+
+#[test]
+fn waits_double_up_to_an_hour_for_what_passes_and_to_four_times_what_was_asked() {
+    let mut config = Config::default();
+    config.backoff.jitter_percent = 0;
+    for (kind, expected) in [
+        (Kind::Timeout, [5, 10, 20, 40, 60, 60]),
+        (Kind::WrongFork, [60, 120, 240, 240, 240, 240]),
+    ] {
+        let (mut book, mut now) = book_with(config.clone());
+        let key = known(&mut book, now, apart(1));
+        for minutes_wanted in expected {
+            let next = dial(&mut book, now);
+            book.outcome(now, next.id, Err(unreached(kind))).unwrap();
+            assert_eq!(wait(&book, now, &key), minutes(minutes_wanted), "{kind}");
+            let early = now.after(minutes(minutes_wanted) - seconds(1));
+            assert!(book.next_dial(early, &crate::common::one()).is_none());
+            now = now.after(minutes(minutes_wanted));
+        }
+    }
+}
+
+#[test]
+fn jitter_differs_between_candidates() {
+    let (mut book, now) = book();
+    let mut waits = std::collections::BTreeSet::new();
+    let mut at = now;
+    for number in 0..20 {
+        let key = known(&mut book, at, apart(number));
+        let next = dial(&mut book, at);
+        book.outcome(at, next.id, Err(unreached(Kind::ConnectionRefused)))
+            .unwrap();
+        waits.insert(wait(&book, at, &key));
+        at = at.after(seconds(1));
+    }
+    assert!(waits.len() > 10, "{waits:?}");
+}
+
+#[test]
+fn the_wakeup_is_when_the_first_backoff_ends() {
+    let (mut book, now) = book();
+    known(&mut book, now, apart(1));
+    let next = dial(&mut book, now);
+    book.outcome(now, next.id, Err(unreached(Kind::Timeout)))
+        .unwrap();
+    let wakeup = book.wakeup().unwrap();
+    assert_eq!(wakeup.why, "a backoff ends");
+    let then = now.after(wakeup.at - now.at);
+    assert_eq!(dial(&mut book, then).key, apart(1).into());
+}
+
+#[test]
+fn a_session_proves_a_peer_only_if_it_lasts() {
+    let (mut book, mut now) = book();
+    let key = known(&mut book, now, apart(1));
+    for round in 1..=3 {
+        let next = dial(&mut book, now);
+        book.outcome(now, next.id, Ok(Greeted::default())).unwrap();
+        let end = now.after(seconds(5));
+        let left = reason(Stage::Keep("receive"), Kind::Closed);
+        book.left(end, next.id, &left).unwrap();
+        assert_eq!(book.get(&key).unwrap().failures, round, "flapping counts");
+        now = end.after(hours(2));
+    }
+    let next = dial(&mut book, now);
+    book.outcome(now, next.id, Ok(Greeted::default())).unwrap();
+    let left = reason(Stage::Keep("receive"), Kind::Closed);
+    book.left(now.after(minutes(2)), next.id, &left).unwrap();
+    let entry = book.get(&key).unwrap();
+    assert_eq!(entry.failures, 0);
+    assert_eq!(entry.online, seconds(135));
+}
+
+#[test]
+fn a_new_candidate_is_let_go_after_three_failures_and_not_taken_back_for_a_day() {
+    let (mut book, mut now) = book();
+    // Enough others, so that nobody is spared; static ones are never new.
+    for number in 100..200 {
+        known(&mut book, now, apart(number));
+    }
+    let victim = Key::from(apart(1));
+    known(&mut book, now, apart(1));
+    while book.get(&victim).is_some() {
+        if let Some(next) = book.next_dial(now, &crate::common::one()) {
+            let result = if next.key == victim {
+                Err(unreached(Kind::ConnectionRefused))
+            } else {
+                Ok(Greeted::default())
+            };
+            let failed = result.is_err();
+            book.outcome(now, next.id, result).unwrap();
+            if failed {
+                now = now.after(minutes(20));
+            }
+        }
+        now = now.after(seconds(1));
+    }
+    let again = book.add(now, Tip::at(apart(1), seed("s")));
+    assert_eq!(again, Err(Refused::Buried));
+    let tomorrow = now.after(hours(25));
+    assert!(book.add(tomorrow, Tip::at(apart(1), seed("s"))).is_ok());
+    book.audit().unwrap();
+}
+
+#[test]
+fn nobody_is_let_go_while_few_are_known() {
+    let (mut book, mut now) = book();
+    let key = known(&mut book, now, apart(1));
+    for _ in 0..50 {
+        let next = dial(&mut book, now);
+        book.outcome(now, next.id, Err(unreached(Kind::ConnectionRefused)))
+            .unwrap();
+        now = now.after(hours(2));
+    }
+    assert_eq!(book.get(&key).unwrap().failures, 50);
+}
+
+#[test]
+fn a_row_of_equal_failures_is_one_event() {
+    let (mut book, mut now) = book();
+    let key = known(&mut book, now, apart(1));
+    for _ in 0..9 {
+        let next = dial(&mut book, now);
+        book.outcome(now, next.id, Err(unreached(Kind::ConnectionRefused)))
+            .unwrap();
+        now = now.after(hours(2));
+    }
+    let story = &book.story(&key)[0];
+    assert_eq!(story.events.len(), 2);
+    assert_eq!(story.events[1].times, 9);
+    assert!(matches!(story.events[1].what, What::Failed { .. }));
+    let text = story.to_string();
+    assert!(text.contains("heard of from the seed s"), "{text}");
+    assert!(text.contains("9 times"), "{text}");
+    assert!(text.contains(Kind::ConnectionRefused.advice()), "{text}");
+}
+
+#[test]
+fn ourselves_we_never_dial_twice() {
+    let (mut book, now) = book();
+    known(&mut book, now, apart(1));
+    let next = dial(&mut book, now);
+    let own = reason(Stage::Greet("version"), Kind::SelfConnection);
+    book.outcome(now, next.id, Err(own)).unwrap();
+    assert!(book.is_empty());
+    assert_eq!(
+        book.add(now, Tip::at(apart(1), seed("s"))),
+        Err(Refused::Own)
+    );
+}
+
+#[test]
+fn an_outcome_counts_once() {
+    let (mut book, now) = book();
+    known(&mut book, now, apart(1));
+    let next = dial(&mut book, now);
+    let left = reason(Stage::Keep("receive"), Kind::Left);
+    assert!(book.left(now, next.id, &left).is_err(), "not greeted yet");
+    book.outcome(now, next.id, Ok(Greeted::default())).unwrap();
+    assert!(book.outcome(now, next.id, Ok(Greeted::default())).is_err());
+    book.left(now, next.id, &left).unwrap();
+    assert!(book.left(now, next.id, &left).is_err());
+}
