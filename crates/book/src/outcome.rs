@@ -199,13 +199,13 @@ impl Book {
             let Some(candidate) = self.candidates.get(&id) else {
                 continue;
             };
-            if !matches!(candidate.phase, Phase::Waiting(_)) {
-                continue;
-            }
+            let first = before.lost || candidate.is_tried();
             let soon = later(now.at, self.random.span(Duration::from_secs(2)));
             self.change(id, |candidate| {
-                candidate.phase = Phase::Waiting(soon);
-                candidate.anchor |= before.lost;
+                if matches!(candidate.phase, Phase::Waiting(_)) {
+                    candidate.phase = Phase::Waiting(soon);
+                }
+                candidate.anchor |= first;
             });
         }
     }
@@ -375,6 +375,8 @@ impl Book {
         let Some(before) = self.outage.run.get(&id).cloned() else {
             return;
         };
+        let phase = self.candidates.get(&id).map(|candidate| candidate.phase);
+        let busy = matches!(phase, Some(Phase::Busy(dial)) if self.open.contains_key(&dial));
         let wait = self.config.outage.wait;
         let until = later(self.now.at, wait / 2 + self.random.span(wait / 2));
         self.change(id, |candidate| {
@@ -385,7 +387,7 @@ impl Book {
                     spot.failures = *failures;
                 }
             }
-            if !matches!(candidate.phase, Phase::Busy(_)) {
+            if !busy {
                 candidate.phase = Phase::Waiting(until);
             }
         });

@@ -71,10 +71,7 @@ fn who_is_occupied_is_not_dialled() {
     occupied.ips.insert(apart(2).ip());
     assert!(book.next_dial(now, &occupied).is_none());
     occupied.ips.clear();
-    assert_eq!(
-        book.next_dial(now, &occupied).unwrap().key,
-        apart(2).into()
-    );
+    assert_eq!(book.next_dial(now, &occupied).unwrap().key, apart(2).into());
 }
 
 #[test]
