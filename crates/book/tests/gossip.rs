@@ -21,8 +21,10 @@ fn entry(number: u64, seen: UnixTime) -> GossipEntry {
 
 /// A book in which these greeted us and went again.
 fn proven(count: u64) -> (Book, Now) {
-    let mut config = Config::default();
-    config.outbound_per_group = 100_000;
+    let config = Config {
+        outbound_per_group: 100_000,
+        ..Config::default()
+    };
     let (mut book, mut now) = book_with(config);
     for number in 0..count {
         known(&mut book, now, apart(number));

@@ -4,6 +4,10 @@
 //! `cargo test -p peerage-book --test suite streams::`.
 
 #![cfg(test)]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "in a test, whatever is not expected is a failure"
+)]
 mod common;
 
 mod bans;
