@@ -87,7 +87,16 @@ impl Book {
             self.index.by_key.get(&key)
         });
         let known = known.and_then(|id| self.candidates.get(id));
-        let role = known.map_or(Role::Ordinary, |candidate| candidate.role);
+        let here = ip.into_iter().flat_map(|ip| self.index.at_ip(ip));
+        let here = here.filter_map(|id| self.candidates.get(&id));
+        // Without an identity the address is all there is to trust.
+        let mut here = here.filter(|_| identity.is_none());
+        let trusted = here.any(|candidate| candidate.role == Role::Trusted);
+        let role = match known {
+            Some(candidate) => candidate.role,
+            None if trusted => Role::Trusted,
+            None => Role::Ordinary,
+        };
         match self.bar(identity, ip, role) {
             None => Ok(()),
             Some(Barred::Banned(subject, ban)) => Err(rejected(

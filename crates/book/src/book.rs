@@ -200,7 +200,7 @@ impl Book {
         Ok(Added::New)
     }
 
-    fn judge(&self, endpoint: Endpoint, source: &Source) -> Result<(), Refused> {
+    pub(crate) fn judge(&self, endpoint: Endpoint, source: &Source) -> Result<(), Refused> {
         if !endpoint.is_dialable() || Reach::of(endpoint.ip()) == Reach::Nowhere {
             return Err(Refused::Undialable);
         }

@@ -11,7 +11,6 @@ use crate::config::Names;
 use crate::history::{Event, History};
 use crate::key::{Address, Key, Name};
 use crate::moment::{Now, later};
-use crate::prefix::Reach;
 use crate::score::Score;
 use crate::source::Source;
 use crate::tip::Refused;
@@ -263,11 +262,16 @@ impl Book {
         if !sound {
             return Err(ImportError::Endpoints { key });
         }
-        let dialable = |spot: &Spot| {
-            spot.endpoint.is_dialable() && Reach::of(spot.endpoint.ip()) != Reach::Nowhere
+        // The operator may name any address, whoever else told of it.
+        let told = entry.sources.iter().find(|source| source.is_stranger());
+        let by_operator = entry.role.is_pinned() || entry.sources.contains(&Source::Operator);
+        let told = match told {
+            Some(stranger) if !by_operator => stranger.clone(),
+            None if !by_operator => Source::List("import".into()),
+            _ => Source::Operator,
         };
-        if !entry.spots.iter().all(dialable) {
-            return Err(refused(Refused::Undialable));
+        for spot in &entry.spots {
+            self.judge(spot.endpoint, &told).map_err(refused)?;
         }
         if entry.role.is_pinned() && self.index.pinned_len >= self.config.caps.pinned {
             return Err(refused(Refused::Full));

@@ -61,6 +61,7 @@ fn a_trusted_peer_is_kept_away_by_the_operator_alone() {
         .unwrap();
     let next = dial(&mut book, now);
     assert_eq!(next.key, key);
+    assert!(book.admits(None, Some(apart(1).ip())).is_ok());
     let refused = crate::common::unreached(Kind::ConnectionRefused);
     book.outcome(now, next.id, Err(refused)).unwrap();
     book.ban(now, subject.clone(), By::Operator, None, "mine")

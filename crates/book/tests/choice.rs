@@ -198,3 +198,20 @@ fn the_best_of_a_group_is_dialled_first() {
     now = now.after(minutes(30));
     assert_eq!(dial(&mut book, now).key, good);
 }
+
+/// Where there are no records, whoever comes later cannot talk a candidate away, nor back.
+#[test]
+fn a_stranger_cannot_call_anothers_candidate_unfit() {
+    let (mut book, now) = book();
+    let wrong = Verdict::unfit(&reason(Stage::Input, Kind::Incompatible));
+    let key = known(&mut book, now, apart(1));
+    for liar in 2..20 {
+        let tip = Tip::at(apart(1), crate::common::gossiper(liar));
+        book.add(now, tip.with_verdict(wrong.clone())).unwrap();
+    }
+    assert_eq!(book.story(&key)[0].standing, Standing::Ready);
+    // Not even in its first word: an address has no record that could be judged.
+    let tip = Tip::at(apart(50), crate::common::gossiper(2));
+    book.add(now, tip.with_verdict(wrong)).unwrap();
+    assert_eq!(book.story(&apart(50).into())[0].standing, Standing::Ready);
+}

@@ -185,6 +185,24 @@ fn what_cannot_be_is_refused_by_name() {
 }
 
 #[test]
+fn a_file_may_not_name_local_addresses_for_strangers() {
+    let (mut book, now) = book();
+    let mut entry = entry(endpoint("192.168.0.7:8233").into());
+    entry.spots[0].endpoint = endpoint("192.168.0.7:8233");
+    let import = |book: &mut Book, entry: &Entry| {
+        let entries = vec![(entry.clone(), vec![])];
+        let snapshot = Snapshot {
+            entries,
+            ..Snapshot::default()
+        };
+        book.import(now, snapshot).candidates
+    };
+    assert_eq!(import(&mut book, &entry), 0);
+    entry.sources.push(Source::Operator);
+    assert_eq!(import(&mut book, &entry), 1);
+}
+
+#[test]
 fn settings_that_make_no_sense_are_named() {
     let mut config = Config::default();
     config.gossip.percent = 101;

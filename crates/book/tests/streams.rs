@@ -323,6 +323,11 @@ fn chaos(number: u64) -> Vec<String> {
     let mut longest = 0;
     for step in 0..3_000 {
         now = now.after(seconds(random.below(90)));
+        if random.chance(40) {
+            // Somebody sets the clock, ten years either way.
+            let years = i64::try_from(random.below(21)).unwrap() - 10;
+            now.wall.0 += years * 365 * 86_400;
+        }
         let kind = random.pick(Kind::ALL);
         match random.below(16) {
             0..=4 => {
