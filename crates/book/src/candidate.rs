@@ -242,3 +242,32 @@ impl Candidate {
             .find(|spot| spot.endpoint == *endpoint)
     }
 }
+
+/// Adds an endpoint or notes that it was heard of again; says whether it is new.
+pub(crate) fn add_spot(spots: &mut Vec<Spot>, endpoint: Endpoint, now: UnixTime) -> bool {
+    if let Some(spot) = spots.iter_mut().find(|spot| spot.endpoint == endpoint) {
+        spot.heard = now;
+        return false;
+    }
+    spots.push(Spot {
+        endpoint,
+        heard: now,
+        verified: None,
+        failures: 0,
+    });
+    true
+}
+
+/// Lets go of the least: what nobody proved, then what failed most, then what was heard of first.
+pub(crate) fn bound_spots(spots: &mut Vec<Spot>, most: usize) {
+    while spots.len() > most {
+        let least = (0..spots.len()).min_by_key(|at| {
+            let spot = &spots[*at];
+            (spot.verified, std::cmp::Reverse(spot.failures), spot.heard)
+        });
+        match least {
+            Some(at) => spots.remove(at),
+            None => return,
+        };
+    }
+}

@@ -10,7 +10,7 @@ use peerage_core::{Blame, Kind, Reason, Retry};
 /// Unlike a reason it can be read back from a file: the name of a stage is owned if need be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// [`Stage::name`]: `reach`, `version`, …
+    /// The name of the stage (`peerage_core::Stage::name`): `reach`, `version`, …
     pub stage: Cow<'static, str>,
     /// What failed.
     pub kind: Kind,

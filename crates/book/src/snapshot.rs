@@ -5,8 +5,8 @@ use std::time::Duration;
 use peerage_core::{Detail, Failure, Kind, PeerText, Stage, UnixTime};
 
 use crate::bans::{Ban, Subject, TooManyBans};
-use crate::book::{Book, bound_spots};
-use crate::candidate::{Candidate, Claims, Id, Phase, Role, Spot};
+use crate::book::Book;
+use crate::candidate::{Candidate, Claims, Id, Phase, Role, Spot, bound_spots};
 use crate::config::Names;
 use crate::history::{Event, History};
 use crate::key::{Address, Key, Name};
