@@ -17,6 +17,7 @@ use crate::moment::{Now, later};
 use crate::outage::Outage;
 use crate::prefix::{Group, Prefix};
 use crate::random::Random;
+use crate::source::SourceGroup;
 
 /// A dial or a session that has not ended.
 #[derive(Clone, Debug)]
@@ -153,6 +154,29 @@ impl Book {
             .truncate(2 * self.config.caps.pinned.max(self.index.pinned_len));
     }
 
+    /// How many candidates may be dialled now, before bans and what is occupied are looked at. When
+    /// there are few, it is time to ask seeds and peers.
+    pub fn ready(&self) -> usize {
+        let queues = self.index.ready.values();
+        queues.map(std::collections::BTreeSet::len).sum()
+    }
+
+    /// How many of the candidates known now each source told of first, and how many of those
+    /// greeted us.
+    pub fn yields(&self) -> BTreeMap<SourceGroup, Yield> {
+        let mut yields: BTreeMap<SourceGroup, Yield> = BTreeMap::new();
+        for candidate in self.candidates.values() {
+            let Some(source) = candidate.sources.first() else {
+                continue;
+            };
+            let group = source.group(self.config.grouping);
+            let of = yields.entry(group).or_default();
+            of.told += 1;
+            of.lived += usize::from(candidate.successes > 0);
+        }
+        yields
+    }
+
     /// What the caller is to do, one at a time.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
@@ -237,6 +261,15 @@ impl Book {
     pub(crate) fn wall_at(&self, at: Instant) -> UnixTime {
         self.now.wall_at(at)
     }
+}
+
+/// What a source was worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Yield {
+    /// Candidates it told of first.
+    pub told: usize,
+    /// And of them, how many greeted us.
+    pub lived: usize,
 }
 
 /// What keeps somebody away.

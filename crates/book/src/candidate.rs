@@ -154,8 +154,9 @@ impl Candidate {
             role: Role::Ordinary,
             name: None,
             resolve_at: None,
-            spots: Vec::new(),
-            sources: Vec::new(),
+            // Most have one of each for life.
+            spots: Vec::with_capacity(1),
+            sources: Vec::with_capacity(1),
             payer: SourceGroup::Operator,
             claims: Claims::default(),
             first_heard: now,

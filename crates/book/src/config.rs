@@ -10,8 +10,8 @@ use crate::prefix::Grouping;
 /// How much is remembered. Whatever is full gives way by a rule or refuses; nothing grows on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
-    /// Candidates that never greeted us. 15,000: three times zebra's whole book, and with the tried
-    /// ones below 20 MB.
+    /// Candidates that never greeted us. 15,000: three times zebra's whole book. Heard of once they
+    /// take 28 MB; see `docs/book.md`.
     pub new: usize,
     /// Candidates that did once. 5,000.
     pub tried: usize,

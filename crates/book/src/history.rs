@@ -152,6 +152,10 @@ impl History {
     }
 
     pub(crate) fn push(&mut self, at: UnixTime, what: What, most: usize) {
+        if self.events.is_empty() {
+            // Most candidates are only ever heard of.
+            self.events.reserve_exact(1);
+        }
         if let Some(last) = self.events.back_mut()
             && what.repeats(&last.what)
         {

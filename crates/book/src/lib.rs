@@ -87,7 +87,7 @@ mod tip;
 
 pub use audit::Discrepancy;
 pub use bans::{Ban, Bans, By, Subject, TooManyBans};
-pub use book::{Action, Barred, Book};
+pub use book::{Action, Barred, Book, Yield};
 pub use candidate::{Claims, DialId, Role, Spot, Verdict};
 pub use cause::Cause;
 pub use change::Change;

@@ -215,3 +215,30 @@ fn a_stranger_cannot_call_anothers_candidate_unfit() {
     book.add(now, tip.with_verdict(wrong)).unwrap();
     assert_eq!(book.story(&apart(50).into())[0].standing, Standing::Ready);
 }
+
+#[test]
+fn each_source_is_known_by_how_many_of_its_candidates_lived() {
+    let (mut book, mut now) = book();
+    for number in 0..4 {
+        known(&mut book, now, apart(number));
+    }
+    book.add(now, Tip::at(apart(9), seed("other"))).unwrap();
+    assert_eq!(book.ready(), 5);
+    for _ in 0..5 {
+        let next = dial(&mut book, now);
+        let result = if next.key == Key::from(apart(0)) {
+            Ok(Greeted::default())
+        } else {
+            Err(crate::common::unreached(Kind::ConnectionRefused))
+        };
+        book.outcome(now, next.id, result).unwrap();
+        now = now.after(seconds(1));
+    }
+    assert_eq!(book.ready(), 0);
+    let yields = book.yields();
+    let of = |name: &str| {
+        let counted = yields[&peerage_book::SourceGroup::Seed(name.into())];
+        (counted.told, counted.lived)
+    };
+    assert_eq!((of("s"), of("other")), ((4, 1), (1, 0)));
+}

@@ -9,11 +9,12 @@ pub struct Options {
     pub queue: usize,
     /// Changes in one transaction at most. 1,024.
     pub batch: usize,
-    /// Events kept of one peer, the latest. 200.
+    /// Events kept of one peer, the latest. 100.
     pub events: usize,
     /// Peers kept of each realm after the book let go of them, the latest. 10,000.
     pub gone: usize,
-    /// The file's size at most, in bytes. 1 GiB: a full book with all its history takes 0.2.
+    /// The file's size at most, in bytes. 1 GiB: 30,000 peers, those let go included, with 100
+    /// events of 300 bytes each take 0.9. A book of 15,000 heard of once takes 0.014.
     pub max_bytes: u64,
     /// How long to wait before writing again when there was no room. 5 s.
     pub retry: Duration,
@@ -26,7 +27,7 @@ impl Default for Options {
         Self {
             queue: 8_192,
             batch: 1_024,
-            events: 200,
+            events: 100,
             gone: 10_000,
             max_bytes: 1 << 30,
             retry: Duration::from_secs(5),
