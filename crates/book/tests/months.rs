@@ -57,6 +57,7 @@ fn run(seed: u64, days: u64, size: usize) -> (f64, u64, Vec<String>) {
     let mut sessions: BTreeMap<DialId, Key> = BTreeMap::new();
     let mut ghosts: Vec<Endpoint> = Vec::new();
     let (mut full, mut counted, mut dials) = (0_u64, 0_u64, 0_u64);
+    let mut alarms = 0_u64;
     let mut trace = Vec::new();
     for minute in 0..days * 1_440 {
         let clock = minute * 60;
@@ -132,11 +133,14 @@ fn run(seed: u64, days: u64, size: usize) -> (f64, u64, Vec<String>) {
         if minute > 60 {
             counted += 1;
             full += u64::from(sessions.len() == WANTED);
+            alarms += u64::from(book.outage_since().is_some());
         }
         if minute % 7_200 == 0 {
             book.audit().unwrap();
         }
     }
+    // Peers die one by one, which is no outage of ours.
+    assert!(alarms * 200 < counted, "{alarms} minutes of {counted}");
     let share = 100.0 * full as f64 / counted as f64;
     (share, dials, trace)
 }

@@ -118,6 +118,13 @@ fn telling_everything_anew_changes_nothing() {
     let reader = store.reader().unwrap();
     let before = reader.load(&realm()).unwrap();
     book.tell_all();
+    // Killed right after the first word of it: nothing is missing.
+    let reset = book.poll_change().unwrap();
+    assert_eq!(reset, Change::Reset);
+    store.offer(&realm(), now.wall, reset).unwrap();
+    store.flush(LONG).unwrap();
+    let half = reader.load(&realm()).unwrap();
+    assert_eq!(half.snapshot.entries, before.snapshot.entries);
     store.drain(&realm(), now.wall, &mut book);
     store.flush(LONG).unwrap();
     assert_eq!(reader.load(&realm()).unwrap(), before);
