@@ -99,8 +99,9 @@ impl Book {
         }
     }
 
-    /// The addresses that an [`Action::Resolve`](crate::Action::Resolve) found, or why it found none. No answer empties a
-    /// peer's addresses: a resolver that fails does not make a static peer disappear.
+    /// The addresses that an [`Action::Resolve`](crate::Action::Resolve) found, or why it found none.
+    /// No answer empties a peer's addresses: a resolver that fails does not make a static peer
+    /// disappear.
     pub fn resolved(&mut self, now: Now, key: &Key, result: Result<Vec<Endpoint>, Reason>) {
         self.now = now;
         let Some(id) = self.index.by_key.get(key).copied() else {

@@ -15,6 +15,7 @@ mod change;
 mod choice;
 mod flood;
 mod gossip;
+mod inbound;
 mod months;
 mod outage;
 mod pins;

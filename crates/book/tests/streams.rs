@@ -329,7 +329,17 @@ fn chaos(number: u64) -> Vec<String> {
             now.wall.0 += years * 365 * 86_400;
         }
         let kind = random.pick(Kind::ALL);
-        match random.below(16) {
+        match random.below(17) {
+            16 => {
+                let byte = u8::try_from(random.below(40)).unwrap();
+                let identity = peerage_book::Identity::new(&[byte]).unwrap();
+                let connected = peerage_core::ConnectedAddr::InboundDirect {
+                    addr: together(random.below(50)),
+                };
+                let greeted = Greeted::default();
+                let arrived = book.arrived(now, &connected, Some(identity), greeted);
+                open.extend(arrived.map(|session| (session, true)));
+            }
             0..=4 => {
                 let source = gossiper(random.below(8));
                 let endpoint = if random.chance(3) {
