@@ -64,6 +64,11 @@ impl Pending {
 
     pub(crate) fn gone(&mut self, id: Id, key: &Key) {
         self.dirty.remove(&id);
+        self.unknown(key);
+    }
+
+    /// The file may have what the book has not.
+    pub(crate) fn unknown(&mut self, key: &Key) {
         if !self.off && !self.reset {
             self.gone.insert(key.clone());
             self.bound();

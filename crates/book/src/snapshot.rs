@@ -204,6 +204,8 @@ impl Book {
         for (subject, mut ban) in snapshot.bans {
             ban.since = ban.since.min(now.wall);
             if ban.until.is_some_and(|until| until <= now.wall) {
+                // It ended while nobody looked: the file is to hear of it.
+                self.pending.ban(&subject);
                 continue;
             }
             match self.bans.set(subject.clone(), ban, self.config.caps.bans) {
@@ -219,7 +221,13 @@ impl Book {
         for (entry, events) in snapshot.entries {
             match self.restore(entry, events) {
                 Ok(()) => imported.candidates += 1,
-                Err(error) => imported.refused.push(error),
+                Err(error) => {
+                    // What has no room any more does not stay in the file for ever.
+                    if let ImportError::Refused { key, .. } = &error {
+                        self.pending.unknown(key);
+                    }
+                    imported.refused.push(error);
+                }
             }
         }
         for key in snapshot.anchors.into_iter().take(self.config.anchors) {

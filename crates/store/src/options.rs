@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Options {
     /// Changes that may wait to be written. 8,192, a few megabytes.
     pub queue: usize,
-    /// Changes in one transaction at most. 1,024.
+    /// Changes in one transaction at most, and at least one. 1,024.
     pub batch: usize,
     /// Events kept of one peer, the latest. 100.
     pub events: usize,

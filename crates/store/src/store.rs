@@ -395,7 +395,7 @@ impl Writer {
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }
         if batch.is_empty() {
-            let count = state.queue.len().min(self.shared.options.batch);
+            let count = state.queue.len().min(self.shared.options.batch.max(1));
             batch.extend(state.queue.drain(..count));
         }
         (state.max_bytes, state.closing)

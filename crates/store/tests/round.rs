@@ -137,3 +137,38 @@ fn a_queue_that_is_full_says_so_and_nobody_waits() {
     let loaded = store.reader().unwrap().load(&realm()).unwrap();
     assert_eq!(loaded.snapshot.entries.len(), 200);
 }
+
+/// While nobody looked a ban ended, and a smaller book has no room for all: the file follows.
+#[test]
+fn what_a_book_does_not_take_back_leaves_the_file() {
+    let folder = Folder::new();
+    let store = Store::open(&folder.file(), options()).unwrap();
+    let (mut book, now) = book();
+    for number in 0..30 {
+        book.add(now, crate::common::tip(number)).unwrap();
+    }
+    let subject = Subject::Net("2600::/32".parse().unwrap());
+    let hour = Duration::from_secs(3_600);
+    book.ban(now, subject, By::Node, Some(hour), "x").unwrap();
+    store.drain(&realm(), now.wall, &mut book);
+    store.flush(LONG).unwrap();
+
+    let later = now.after(2 * hour);
+    let mut config = peerage_book::Config::default();
+    config.caps.per_source = 20;
+    let mut small = peerage_book::Book::new(config, [4; 16], later).unwrap();
+    let loaded = store.reader().unwrap().load(&realm()).unwrap();
+    assert_eq!(
+        (loaded.snapshot.entries.len(), loaded.snapshot.bans.len()),
+        (30, 1)
+    );
+    let imported = small.import(later, loaded.snapshot);
+    assert_eq!((imported.candidates, imported.refused.len()), (20, 10));
+    store.drain(&realm(), later.wall, &mut small);
+    store.flush(LONG).unwrap();
+    let loaded = store.reader().unwrap().load(&realm()).unwrap();
+    assert_eq!(
+        (loaded.snapshot.entries.len(), loaded.snapshot.bans.len()),
+        (20, 0)
+    );
+}
