@@ -26,6 +26,11 @@ pub struct Link<S: Session, C> {
     input: BytesMut,
     output: BytesMut,
     set_aside: VecDeque<S::Message>,
+    /// Bytes since they were asked for last.
+    read: usize,
+    written: usize,
+    /// Of the last message received.
+    last_len: usize,
 }
 
 /// Why a message could not be received or sent.
@@ -132,7 +137,22 @@ impl<S: Session, C: Conn> Link<S, C> {
             input: leftover,
             output,
             set_aside,
+            read: 0,
+            written: 0,
+            last_len: 0,
         }
+    }
+
+    /// Bytes read and written since the last call; those of the handshake are left out.
+    pub const fn take_traffic(&mut self) -> (usize, usize) {
+        let traffic = (self.read, self.written);
+        (self.read, self.written) = (0, 0);
+        traffic
+    }
+
+    /// The length on the wire of the last message received, in bytes; 0 if it came early.
+    pub const fn last_len(&self) -> usize {
+        self.last_len
     }
 
     /// The next message: early ones first, then those set aside by [`Link::ping`], then the wire.
@@ -153,12 +173,14 @@ impl<S: Session, C: Conn> Link<S, C> {
 
     async fn recv_from_wire(&mut self, doing: Stage) -> Result<S::Message, LinkError<S::Error>> {
         loop {
+            let before = self.input.len();
             if let Some(message) = self.session.decode(&mut self.input)? {
+                self.last_len = before.saturating_sub(self.input.len());
                 return Ok(message);
             }
             match read_some(&mut self.conn, &mut self.input).await {
                 Ok(0) => return Err(LinkError::Closed { doing }),
-                Ok(_) => {}
+                Ok(len) => self.read = self.read.saturating_add(len),
                 Err(error) => return Err(broken(doing, &error)),
             }
         }
@@ -203,6 +225,7 @@ impl<S: Session, C: Conn> Link<S, C> {
             match Pin::new(&mut self.conn).poll_write(cx, &self.output) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(LinkError::Closed { doing: SEND })),
                 Poll::Ready(Ok(written)) => {
+                    self.written = self.written.saturating_add(written);
                     self.output.advance(written);
                     continue;
                 }
@@ -216,7 +239,7 @@ impl<S: Session, C: Conn> Link<S, C> {
             match ready!(poll_short_read(&mut self.conn, cx, &mut self.input)) {
                 // It may listen still; `recv` will see the end again.
                 Ok(0) => *hears = false,
-                Ok(_) => {}
+                Ok(len) => self.read = self.read.saturating_add(len),
                 Err(error) => return Poll::Ready(Err(broken(SEND, &error))),
             }
         }

@@ -1,7 +1,9 @@
 //! Inbound connections.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use peerage_core::{ConnectedAddr, Endpoint};
@@ -60,7 +62,19 @@ impl Listener {
     /// # Cancellation
     /// Dropping the future loses no connection.
     pub async fn accept(&self) -> io::Result<Connection<TcpStream>> {
-        let (io, from) = self.0.accept().await?;
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// As [`Listener::accept`], for whoever waits for other things as well.
+    ///
+    /// # Errors
+    /// As [`Listener::accept`].
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Connection<TcpStream>>> {
+        let accepted = ready!(self.0.poll_accept(cx));
+        Poll::Ready(accepted.and_then(|(io, from)| Self::connection(io, from)))
+    }
+
+    fn connection(io: TcpStream, from: SocketAddr) -> io::Result<Connection<TcpStream>> {
         if !INHERITS_NODELAY {
             io.set_nodelay(true)?;
         }

@@ -102,6 +102,9 @@ pub enum NotAdmitted {
         /// How many it may have.
         limit: usize,
     },
+    /// It was let in, and made room for one of a less crowded address group.
+    #[error("it made room for a less crowded address group before it had introduced itself")]
+    Displaced,
     /// Every place is taken, and no group has more of them than this one would have.
     #[error("{limit} handshakes are unfinished")]
     Sockets {
@@ -122,7 +125,9 @@ impl Failure for NotAdmitted {
     fn retry(&self) -> Retry {
         match self {
             Self::GroupRate { wait, .. } | Self::TotalRate { wait } => Retry::After(*wait),
-            Self::GroupSockets { .. } | Self::Sockets { .. } => self.kind().retry(),
+            Self::GroupSockets { .. } | Self::Displaced | Self::Sockets { .. } => {
+                self.kind().retry()
+            }
         }
     }
 
@@ -134,6 +139,7 @@ impl Failure for NotAdmitted {
             Self::GroupSockets { limit, .. } | Self::Sockets { limit } => {
                 Detail::none().with("limit", *limit)
             }
+            Self::Displaced => Detail::none(),
         }
     }
 }

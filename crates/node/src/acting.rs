@@ -1,0 +1,167 @@
+//! What the peer table wants done, and what it has to tell.
+
+use peerage_core::Direction;
+use peerage_peers::{Action, Phase, SessionId};
+
+use crate::events::Event;
+use crate::handle::RequestError;
+use crate::network::Network;
+use crate::owner::Owner;
+use crate::session::Orders;
+
+impl<N: Network> Owner<N> {
+    /// Does what the table wants.
+    pub(crate) fn act(&mut self, action: Action<N::Types>) {
+        match action {
+            Action::Abort(id) => {
+                self.release(id);
+                if let Some(session) = self.sessions.remove(&id) {
+                    session.task.abort();
+                }
+            }
+            Action::Close { id, say, until } => self.order(id, |orders| {
+                orders.close = Some((say, until));
+            }),
+            Action::Wake(id) => self.write(id),
+            Action::Pause(id) => self.order(id, |orders| orders.pause = true),
+            Action::Resume(id) => {
+                self.order(id, |orders| orders.pause = false);
+                let held = self
+                    .sessions
+                    .get_mut(&id)
+                    .and_then(|session| session.held.take());
+                if let Some(held) = held {
+                    self.take_in(id, held);
+                }
+            }
+            Action::Event(event) => self.tell(event),
+        }
+    }
+
+    fn order(&self, id: SessionId, change: impl FnOnce(&mut Orders)) {
+        if let Some(session) = self.sessions.get(&id) {
+            session.orders.send_modify(change);
+        }
+    }
+
+    fn tell(&mut self, event: peerage_peers::Event<N::Types>) {
+        use peerage_peers::Event as Of;
+        let event = match event {
+            Of::Established { id, identity, addr } => {
+                let session = self.sessions.get_mut(&id);
+                let Some(profile) = session.and_then(|session| session.profile.take()) else {
+                    return;
+                };
+                Event::Established {
+                    id,
+                    key: identity,
+                    addr,
+                    profile,
+                }
+            }
+            Of::Gossip { id, message } => {
+                self.listen_for_addrs(id, &message);
+                Event::Message { id, message }
+            }
+            Of::Request { token, message } => Event::Request { token, message },
+            Of::RequestGivenUp { token } => Event::RequestGivenUp { token },
+            Of::Answer {
+                id,
+                key,
+                message,
+                took,
+                ..
+            } => {
+                if let Some(asked) = self.asked.remove(&(id, key)) {
+                    // Whoever asked may have gone.
+                    let _gone = asked.send(Ok((message, took)));
+                }
+                return;
+            }
+            Of::Overdue { id, key } => {
+                if let Some(asked) = self.asked.remove(&(id, key)) {
+                    let _gone = asked.send(Err(RequestError::Overdue));
+                }
+                return;
+            }
+            Of::Misbehaved {
+                id,
+                misdeed,
+                strikes,
+            } => Event::Misbehaved {
+                id,
+                misdeed,
+                strikes,
+            },
+            Of::Incompatible {
+                id,
+                identity,
+                reason,
+            } => Event::Incompatible {
+                id,
+                key: identity,
+                reason,
+            },
+            Of::AlreadyConnected {
+                identity,
+                kept,
+                dropped,
+                ..
+            } => Event::AlreadyConnected {
+                key: identity,
+                kept,
+                dropped,
+            },
+            Of::Closed(closed) => {
+                self.closed(&closed);
+                Event::Closed(closed)
+            }
+            Of::Stalled { lost } => Event::Stalled { lost },
+            // A later kind.
+            _ => return,
+        };
+        if self.events.is_some() {
+            self.undelivered.push_back(event);
+        }
+    }
+
+    /// An attempt or a session is over: the book learns why.
+    fn closed(&mut self, closed: &peerage_peers::Closed<N::Types>) {
+        let id = closed.id;
+        self.release(id);
+        for key in &closed.unanswered {
+            if let Some(asked) = self.asked.remove(&(id, key.clone())) {
+                let reason = Box::new(closed.reason.clone());
+                let _gone = asked.send(Err(RequestError::Closed(reason)));
+            }
+        }
+        if closed.direction == Direction::Inbound
+            && closed.phase == Phase::Active
+            && let Some(key) = &closed.identity
+        {
+            self.inbound.remove(key);
+        }
+        let session = self.sessions.get_mut(&id);
+        if let Some(dial) = session.and_then(|session| session.book.take()) {
+            let now = self.book_now();
+            // What the book was told of is open there until now.
+            let _open = if closed.phase == Phase::Active {
+                self.book.left(now, dial, &closed.reason)
+            } else {
+                self.book.outcome(now, dial, Err(closed.reason.clone()))
+            };
+        }
+    }
+
+    /// Its task has ended; whatever the table wanted of it is moot.
+    pub(crate) fn forget_if_over(&mut self, id: SessionId) {
+        // The closing event is still to come, and needs the session's name in the book.
+        while self.table.waiting() > 0 {
+            let Some(action) = self.table.poll_action() else {
+                break;
+            };
+            self.act(action);
+        }
+        self.sessions.remove(&id);
+    }
+}

@@ -1,0 +1,105 @@
+//! From the book's choice to a session's task.
+
+use peerage_book::{Address, Dial, DialId, Key, Occupied, Role};
+use peerage_core::{Endpoint, Failure};
+use peerage_peers::Standing;
+use tokio::time::Instant;
+
+use crate::network::{Network, Whom};
+use crate::owner::Owner;
+use crate::session::Begin;
+
+/// The longest a static peer's name is resolved for, in seconds.
+const RESOLVE_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+impl<N: Network> Owner<N> {
+    /// Dials whoever the book chooses, as long as there is room.
+    pub(crate) fn dial(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        loop {
+            let now = self.book_now();
+            let occupied = self.occupied();
+            let wants = occupied.free > 0;
+            let Some(dial) = self.book.next_dial(now, &occupied) else {
+                self.is_hungry = wants;
+                return;
+            };
+            self.is_hungry = false;
+            self.begin_dial(dial);
+        }
+    }
+
+    fn occupied(&self) -> Occupied {
+        let limits = &self.limits;
+        let overview = self.table.overview(self.now());
+        let [_, pending] = overview.pending;
+        let [_, active] = overview.active;
+        let wanted = limits.active_out.saturating_sub(active);
+        let dials = (wanted + limits.spare_dials).saturating_sub(pending);
+        let free = if wanted == 0 { 0 } else { dials };
+        Occupied {
+            free: free.min(limits.pending_out.saturating_sub(pending)),
+            // The book knows whom we dial ourselves; these are the ones who dialled us.
+            keys: self.inbound.clone(),
+            ..Occupied::default()
+        }
+    }
+
+    fn begin_dial(&mut self, dial: Dial) {
+        let now = self.now();
+        let addr = match &dial.address {
+            Address::At(endpoint) => Some(*endpoint),
+            Address::Named(_) => None,
+        };
+        let asked = peerage_peers::Dial {
+            identity: dial.key.clone(),
+            addr,
+            standing: self.standing(&dial.key),
+        };
+        match self.table.dial(now, asked) {
+            Ok(id) => {
+                let whom = Whom {
+                    address: dial.address,
+                    identity: dial.identity,
+                };
+                let deadline = Instant::now() + self.attempt_limit;
+                self.begin(id, Some(dial.id), Begin::Dial(whom), deadline);
+            }
+            Err(refused) => self.book_outcome(dial.id, Err(refused.reason())),
+        }
+    }
+
+    pub(crate) fn book_outcome(
+        &mut self,
+        dial: DialId,
+        result: Result<peerage_book::Greeted, peerage_core::Reason>,
+    ) {
+        let now = self.book_now();
+        // Every dial of the book has one outcome; a second one is not possible.
+        let _open = self.book.outcome(now, dial, result);
+    }
+
+    /// What the operator holds of somebody.
+    pub(crate) fn standing(&self, key: &Key) -> Standing {
+        match self.book.get(key).map(|entry| entry.role) {
+            Some(Role::Trusted) => Standing::Trusted,
+            Some(Role::Static) => Standing::Static,
+            Some(_) | None => Standing::Ordinary,
+        }
+    }
+
+    /// Carries out what the book wants.
+    pub(crate) fn book_actions(&mut self) {
+        while let Some(action) = self.book.poll_action() {
+            let peerage_book::Action::Resolve { key, name } = action;
+            let deadline = Instant::now() + RESOLVE_LIMIT;
+            self.resolving.spawn(async move {
+                let found = peerage_net::resolve(name.host(), name.port(), deadline).await;
+                let found: Result<Vec<Endpoint>, _> = found.map_err(|error| error.reason());
+                (key, found)
+            });
+        }
+    }
+}

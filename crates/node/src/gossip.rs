@@ -1,0 +1,90 @@
+//! Addresses that peers tell of, by the rules of the book.
+
+use peerage_book::{Hearsay, Now};
+use peerage_core::{Direction, Domain, Exposure};
+use peerage_peers::{Misdeed, SessionId, Types};
+
+use crate::network::Network;
+use crate::owner::Owner;
+
+/// The most addresses in one message, on every network that has such messages.
+const MAX_ADDRS: usize = 1000;
+
+impl<N: Network> Owner<N> {
+    /// A peer is established: those we dialled are asked for others while we look for some.
+    pub(crate) fn meet(&mut self, id: SessionId, direction: Direction, mut hearsay: Hearsay) {
+        let Some(question) = N::ask_for_addrs() else {
+            return;
+        };
+        let (now, len) = (self.now(), N::len(&question));
+        let asks = direction == Direction::Outbound
+            && self.is_hungry
+            && self.table.send(now, id, question, len).is_ok();
+        if asks {
+            hearsay.ask();
+        }
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.hearsay = Some(Box::new(hearsay));
+        }
+    }
+
+    /// Looks at a message for addresses told or asked for. The application sees it all the same.
+    pub(crate) fn listen_for_addrs(
+        &mut self,
+        id: SessionId,
+        message: &<N::Types as Types>::Message,
+    ) {
+        let now = self.book_now();
+        if N::asks_for_addrs(message) {
+            self.answer_addrs(now, id);
+        }
+        let Some(entries) = N::addrs(message) else {
+            return;
+        };
+        let Some(hearsay) = self
+            .sessions
+            .get_mut(&id)
+            .and_then(|it| it.hearsay.as_mut())
+        else {
+            return;
+        };
+        match hearsay.receive(now, &entries, MAX_ADDRS) {
+            Ok(entries) if entries.is_empty() => {}
+            Ok(entries) => {
+                let source = hearsay.source();
+                let _taken = self.book.gossip(now, &source, &entries);
+            }
+            Err(_) => {
+                // It may have ended a moment ago.
+                let _dead = self.table.misbehaved(now.at, id, Misdeed::BadMessage);
+            }
+        }
+    }
+
+    fn answer_addrs(&mut self, now: Now, id: SessionId) {
+        let Some(hearsay) = self
+            .sessions
+            .get_mut(&id)
+            .and_then(|it| it.hearsay.as_mut())
+        else {
+            return;
+        };
+        if !hearsay.may_answer() {
+            return;
+        }
+        let direct = self.table.peer_at(now.at, id).and_then(|peer| peer.addr);
+        if direct.is_none_or(|addr| addr.exposure() != Exposure::Direct) {
+            return;
+        }
+        let told = self.book.answer(now, Domain::default());
+        let profile = self.table.profile(id);
+        if told.is_empty() {
+            return;
+        }
+        if let Some(message) = profile.and_then(|profile| N::tell_addrs(&told, profile)) {
+            let len = N::len(&message);
+            // A peer that takes too little misses it.
+            let _full = self.table.gossip(now.at, id, message, len);
+        }
+    }
+}

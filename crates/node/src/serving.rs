@@ -1,0 +1,78 @@
+//! Connections that others open.
+
+use std::io;
+
+use peerage_core::{ConnectedAddr, Failure};
+use peerage_net::Connection;
+use peerage_peers::{Fate, Standing};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::network::Network;
+use crate::owner::Owner;
+use crate::session::Begin;
+
+impl<N: Network> Owner<N> {
+    /// Somebody connected, or the system could not accept.
+    pub(crate) fn accepted(&mut self, accepted: io::Result<Connection<TcpStream>>) {
+        let connection = match accepted {
+            Ok(connection) => connection,
+            Err(_) => {
+                // Out of descriptors, most likely: others must go before anyone can come.
+                self.counters.accept_failed += 1;
+                self.accept_again = Some(Instant::now() + crate::owner::ACCEPT_PAUSE);
+                return;
+            }
+        };
+        // Whatever is dropped below is closed without a word.
+        let ConnectedAddr::InboundDirect { addr } = connection.addr else {
+            return;
+        };
+        let (now, ip) = (self.now(), addr.ip());
+        if self.book.admits(None, Some(ip)).is_err() {
+            self.counters.banned += 1;
+            return;
+        }
+        let Ok(permit) = self.admission.try_admit(now, ip) else {
+            self.counters.not_admitted += 1;
+            return;
+        };
+        while let Some(number) = self.admission.poll_displaced() {
+            self.displace(number);
+        }
+        let admitted = self.table.admit(now, connection.addr, Standing::Ordinary);
+        let Ok(admitted) = admitted else {
+            self.counters.not_admitted += 1;
+            let _released = self.admission.release(permit);
+            return;
+        };
+        let (begin, deadline) = match admitted.fate {
+            Fate::Greet => {
+                let deadline = Instant::now() + self.attempt_limit;
+                (Begin::Accepted(connection), deadline)
+            }
+            Fate::Refuse { until } => (Begin::Refuse(connection), until.into()),
+        };
+        self.permits.insert(permit.number(), admitted.id);
+        self.begin(admitted.id, None, begin, deadline);
+        if let Some(session) = self.sessions.get_mut(&admitted.id) {
+            session.permit = Some(permit);
+        }
+    }
+
+    /// A socket makes room for one of a less crowded address group.
+    fn displace(&mut self, number: u64) {
+        let Some(id) = self.permits.remove(&number) else {
+            return;
+        };
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.permit = None;
+        }
+        let now = self.now();
+        let why = peerage_peers::NotAdmitted::Displaced.reason();
+        // It may have ended a moment ago.
+        let _dead = self
+            .table
+            .disconnect(now, id, peerage_peers::Parting::Full, Some(why));
+    }
+}

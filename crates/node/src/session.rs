@@ -1,0 +1,181 @@
+//! One attempt and the session that it becomes, as a task.
+
+use std::sync::Arc;
+
+use peerage_core::Stage;
+use peerage_net::Connection;
+use peerage_peers::{Outcome, Parting, SessionId, Types};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+
+use crate::network::{Heard, Link, Live, Network, Whom};
+
+/// What a session's task tells the owner.
+pub(crate) enum Told<N: Network> {
+    /// The dial has come to another stage.
+    Stage(Stage),
+    /// The handshake is done. The link stays with the task until it is welcome.
+    Greeted(Box<Greeting<N>>),
+    /// A message came.
+    Heard(Heard<N::Types>),
+    /// What was to be written is written.
+    Written,
+    /// So many bytes were read and written.
+    Traffic(usize, usize),
+    /// The task is over.
+    Ended(Outcome),
+}
+
+/// A peer without its link.
+pub(crate) struct Greeting<N: Network> {
+    pub(crate) identity: Option<peerage_book::Identity>,
+    pub(crate) profile: <N::Types as Types>::Profile,
+    pub(crate) tie: peerage_peers::Tie,
+    pub(crate) greeted: peerage_book::Greeted,
+    pub(crate) addr: peerage_core::ConnectedAddr,
+}
+
+/// What a session is to do. It is a state, not a list, so it cannot grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Orders {
+    /// Read nothing.
+    pub(crate) pause: bool,
+    /// Say goodbye by then and end.
+    pub(crate) close: Option<(Parting, std::time::Instant)>,
+}
+
+/// The task's ends of its channels.
+pub(crate) struct Ends<N: Network> {
+    pub(crate) id: SessionId,
+    pub(crate) tell: mpsc::Sender<(SessionId, Told<N>)>,
+    pub(crate) orders: watch::Receiver<Orders>,
+    /// One message at a time.
+    pub(crate) writes: mpsc::Receiver<<N::Types as Types>::Message>,
+}
+
+/// What an attempt begins with.
+pub(crate) enum Begin {
+    /// A dial.
+    Dial(Whom),
+    /// A connection that was accepted.
+    Accepted(Connection<TcpStream>),
+    /// A connection that was accepted to be told that there is no room.
+    Refuse(Connection<TcpStream>),
+}
+
+impl<N: Network> Ends<N> {
+    /// Tells the owner. It is never gone before the task: it ends its tasks.
+    async fn tell(&self, told: Told<N>) {
+        drop(self.tell.send((self.id, told)).await);
+    }
+}
+
+/// Runs an attempt and its session to the end.
+pub(crate) async fn run<N: Network>(
+    network: Arc<N>,
+    begin: Begin,
+    deadline: Instant,
+    mut ends: Ends<N>,
+) {
+    let outcome = match attempt(&*network, begin, deadline, &mut ends).await {
+        Ok(Some(link)) => keep(link, &mut ends).await,
+        // It was told that there is no room, or called off.
+        Ok(None) => Outcome::Left,
+        Err(outcome) => outcome,
+    };
+    ends.tell(Told::Ended(outcome)).await;
+}
+
+async fn attempt<N: Network>(
+    network: &N,
+    begin: Begin,
+    deadline: Instant,
+    ends: &mut Ends<N>,
+) -> Result<Option<N::Link>, Outcome> {
+    let (connection, whom, refuses) = match begin {
+        Begin::Dial(whom) => {
+            let reached = network.reach(&whom, deadline).await;
+            let connection = reached.map_err(Outcome::Failed)?;
+            ends.tell(Told::Stage(Stage::Greet("handshake"))).await;
+            (connection, Some(whom), false)
+        }
+        Begin::Accepted(connection) => (connection, None, false),
+        Begin::Refuse(connection) => (connection, None, true),
+    };
+    let addr = connection.addr;
+    let live = network.greet(connection, whom.as_ref(), deadline).await?;
+    let Live {
+        identity,
+        profile,
+        tie,
+        greeted,
+        mut link,
+    } = live;
+    if refuses {
+        drop(timeout_at(deadline, link.goodbye(Parting::Full)).await);
+        return Ok(None);
+    }
+    let greeting = Greeting {
+        identity,
+        profile,
+        tie,
+        greeted,
+        addr,
+    };
+    ends.tell(Told::Greeted(Box::new(greeting))).await;
+    Ok(Some(link))
+}
+
+/// Moves messages until the end. Orders come first, then what is to be written, then what comes.
+async fn keep<N: Network>(mut link: N::Link, ends: &mut Ends<N>) -> Outcome {
+    loop {
+        let orders = *ends.orders.borrow_and_update();
+        if let Some((say, until)) = orders.close {
+            let goodbye = link.goodbye(say);
+            drop(timeout_at(until.into(), goodbye).await);
+            return Outcome::Left;
+        }
+        let told = tokio::select! {
+            biased;
+            changed = ends.orders.changed() => match changed {
+                Ok(()) => continue,
+                // The owner has forgotten us.
+                Err(_) => return Outcome::Left,
+            },
+            Some(message) = ends.writes.recv() => {
+                match write(&mut link, &message, &mut ends.orders).await {
+                    Some(Ok(())) => Told::Written,
+                    Some(Err(outcome)) => return outcome,
+                    None => continue,
+                }
+            }
+            heard = link.recv(), if !orders.pause => match heard {
+                Ok(heard) => Told::Heard(heard),
+                Err(outcome) => return outcome,
+            },
+        };
+        let (read, written) = link.traffic();
+        if read + written > 0 {
+            ends.tell(Told::Traffic(read, written)).await;
+        }
+        ends.tell(told).await;
+    }
+}
+
+/// Writes a message; nothing if it is to close meanwhile.
+async fn write<T: Types, L: Link<T>>(
+    link: &mut L,
+    message: &T::Message,
+    orders: &mut watch::Receiver<Orders>,
+) -> Option<Result<(), Outcome>> {
+    let closing = async {
+        // A dropped sender is an order to close, too.
+        drop(orders.wait_for(|orders| orders.close.is_some()).await);
+    };
+    tokio::select! {
+        biased;
+        () = closing => None,
+        sent = link.send(message) => Some(sent),
+    }
+}

@@ -1,0 +1,217 @@
+//! What the tasks of sessions tell, and what they are given.
+
+use std::sync::Arc;
+
+use peerage_book::{DialId, Hearsay, Key};
+use peerage_core::{ConnectedAddr, Direction, Endpoint};
+use peerage_peers::{Greeted, NotTaken, Parting, Permit, SessionId, Types};
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::network::{Heard, Network};
+use crate::owner::Owner;
+use crate::session::{Begin, Ends, Greeting, Orders, Told, run};
+
+/// The owner's side of a session.
+pub(crate) struct Session<N: Network> {
+    pub(crate) task: AbortHandle,
+    pub(crate) orders: watch::Sender<Orders>,
+    pub(crate) writes: mpsc::Sender<<N::Types as Types>::Message>,
+    /// Whether a message is on its way through the task.
+    pub(crate) is_writing: bool,
+    /// Read, and not taken yet.
+    pub(crate) held: Option<Heard<N::Types>>,
+    /// Its name in the book.
+    pub(crate) book: Option<DialId>,
+    /// Its place before the handshake, when it is inbound.
+    pub(crate) permit: Option<Permit>,
+    /// What it told of others, on networks where peers do.
+    pub(crate) hearsay: Option<Box<Hearsay>>,
+    /// What the handshake said, until it is told.
+    pub(crate) profile: Option<<N::Types as Types>::Profile>,
+}
+
+impl<N: Network> Owner<N> {
+    /// Starts an attempt's task.
+    pub(crate) fn begin(
+        &mut self,
+        id: SessionId,
+        book: Option<DialId>,
+        begin: Begin,
+        deadline: Instant,
+    ) {
+        let (orders, to_obey) = watch::channel(Orders::default());
+        let (writes, to_write) = mpsc::channel(1);
+        let ends = Ends {
+            id,
+            tell: self.tell.clone(),
+            orders: to_obey,
+            writes: to_write,
+        };
+        let network = Arc::clone(&self.network);
+        let task = self.tasks.spawn(run(network, begin, deadline, ends));
+        let session = Session {
+            task,
+            orders,
+            writes,
+            is_writing: false,
+            held: None,
+            book,
+            permit: None,
+            hearsay: None,
+            profile: None,
+        };
+        self.sessions.insert(id, session);
+    }
+
+    /// A session's task has something to tell.
+    pub(crate) fn heard(&mut self, id: SessionId, told: Told<N>) {
+        let now = self.now();
+        match told {
+            Told::Stage(stage) => {
+                // Its deadline may have passed a moment ago.
+                let _dead = self.table.stage(now, id, stage);
+            }
+            Told::Greeted(greeting) => self.greeted(id, *greeting),
+            Told::Heard(heard) => {
+                let now = self.book_now();
+                self.book.alive(now);
+                self.take_in(id, heard);
+            }
+            Told::Written => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.is_writing = false;
+                }
+                self.write(id);
+            }
+            Told::Traffic(read, written) => {
+                self.table.bytes_in(now, id, read);
+                self.table.bytes_out(now, id, written);
+            }
+            Told::Ended(outcome) => {
+                self.release(id);
+                self.table.ended(now, id, outcome);
+                self.forget_if_over(id);
+            }
+        }
+    }
+
+    fn greeted(&mut self, id: SessionId, greeting: Greeting<N>) {
+        let Greeting {
+            identity,
+            profile,
+            tie,
+            greeted,
+            addr,
+        } = greeting;
+        self.release(id);
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.profile = Some(profile.clone());
+        let dialled = session.book;
+        let direction = addr.direction();
+        let key = match (&identity, direction) {
+            (Some(identity), _) => Key::from(identity.clone()),
+            // Whoever has no identity is who was dialled, or where it comes from.
+            (None, Direction::Outbound) => match self.table.peer_at(self.now(), id) {
+                Some(shown) => match shown.identity {
+                    Some(key) => key,
+                    None => return,
+                },
+                None => return,
+            },
+            (None, Direction::Inbound) => match addr {
+                ConnectedAddr::InboundDirect { addr } => Key::from(addr),
+                ConnectedAddr::OutboundDirect { .. }
+                | ConnectedAddr::OutboundProxy { .. }
+                | ConnectedAddr::InboundProxy { .. }
+                | ConnectedAddr::Isolated { .. } => Key::from(Endpoint::unspecified(0)),
+            },
+        };
+        let (now, standing) = (self.now(), self.standing(&key));
+        if let (Some(identity), Direction::Inbound) = (&identity, direction)
+            && let Err(reason) = self.book.admits(Some(identity), None)
+        {
+            // It has ended already otherwise.
+            let _dead = self
+                .table
+                .disconnect(now, id, Parting::Requested, Some(reason));
+            return;
+        }
+        let welcome = Greeted {
+            identity: key.clone(),
+            addr,
+            profile,
+            standing,
+            tie,
+        };
+        if self.table.established(now, id, welcome).is_err() {
+            // The closing event says why; the book hears of it there.
+            return;
+        }
+        if let Some(at) = self.found_by.take(&key)
+            && let Some(found) = self.finders.get_mut(at)
+        {
+            found.lived += 1;
+        }
+        let hearsay = Hearsay::new(self.book_now(), &addr);
+        match dialled {
+            Some(dial) => self.book_outcome(dial, Ok(greeted)),
+            None => {
+                self.inbound.insert(key);
+                let now = self.book_now();
+                let arrived = self.book.arrived(now, &addr, identity, greeted);
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.book = arrived;
+                }
+            }
+        }
+        self.meet(id, direction, hearsay);
+    }
+
+    /// Its handshake is over, well or badly.
+    pub(crate) fn release(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && let Some(permit) = session.permit.take()
+        {
+            self.permits.remove(&permit.number());
+            let _displaced = self.admission.release(permit);
+        }
+    }
+
+    pub(crate) fn take_in(&mut self, id: SessionId, (heard, len): Heard<N::Types>) {
+        use peerage_peers::Heard as Of;
+        let now = self.now();
+        let is_unasked = |key| N::ANSWERS_COME_UNASKED && !self.table.expects(id, key);
+        let heard = match heard {
+            Of::Answer { key, message } if is_unasked(&key) => Of::Gossip(message),
+            Of::Answer { .. }
+            | Of::Gossip(_)
+            | Of::Request(_)
+            | Of::Ping { .. }
+            | Of::Pong { .. } => heard,
+        };
+        if let Err(NotTaken::Held(heard)) = self.table.received(now, id, len, heard)
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            session.held = Some((heard, len));
+        }
+    }
+
+    /// Gives a session's task the next message to write.
+    pub(crate) fn write(&mut self, id: SessionId) {
+        let now = self.now();
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if session.is_writing {
+            return;
+        }
+        if let Some(message) = self.table.poll_transmit(now, id) {
+            // The channel holds one, and there is none in it; a closed one is about to be told.
+            session.is_writing = session.writes.try_send(message).is_ok();
+        }
+    }
+}
