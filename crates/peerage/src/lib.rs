@@ -13,6 +13,7 @@ mod greeter;
 mod hex;
 mod identity;
 pub mod networks;
+pub mod node;
 mod os;
 mod peer;
 mod probe;

@@ -78,6 +78,11 @@ impl<N: Protocol, C: Conn> Peer<N, C> {
         self.early
     }
 
+    /// Taken apart: the facts, and the link.
+    pub(crate) fn into_link(self) -> (N::Info, Link<N::Session, C>) {
+        (self.info, self.link)
+    }
+
     /// The link itself.
     pub const fn link_mut(&mut self) -> &mut Link<N::Session, C> {
         &mut self.link

@@ -17,6 +17,7 @@ mod ethereum;
 mod isolated;
 mod key;
 mod names;
+mod node;
 mod peers;
 mod proxy;
 mod scenarios;

@@ -72,6 +72,9 @@ pub trait Message: Debug + Clone + PartialEq + Send + Sync + Sized + 'static {
     /// The nonce of a pong.
     fn pong_nonce(&self) -> Option<u64>;
 
+    /// The length of its payload in bytes, where it is kept as it came.
+    fn opaque_len(&self) -> Option<usize>;
+
     /// Asks for addresses.
     fn get_addr() -> Self;
 

@@ -224,6 +224,10 @@ macro_rules! messages {
                 if let Self::Pong(nonce) = self { Some(*nonce) } else { None }
             }
 
+            fn opaque_len(&self) -> Option<usize> {
+                if let Self::Opaque { payload, .. } = self { Some(payload.len()) } else { None }
+            }
+
             fn get_addr() -> Self {
                 Self::GetAddr
             }

@@ -1,0 +1,98 @@
+//! Nodes that find, dial and keep each other.
+
+use std::time::Duration;
+
+use peerage::net::Listener;
+use peerage::networks::Described;
+use peerage::node::book::{Address, Identity, Key, Role};
+use peerage::node::peers::{Parting, SessionId};
+use peerage::node::{Event, EventsOf, HandleOf, Keeps, Node};
+use peerage::{Decred, Endpoint, Ethereum, Greeter, Zcash};
+
+const CHAINS: [&str; 3] = ["regtest", "simnet", "hoodi"];
+
+struct Running<N: Keeps> {
+    handle: HandleOf<N>,
+    events: EventsOf<N>,
+    at: Endpoint,
+    identity: Option<Identity>,
+}
+
+fn start<N: Keeps + Described>(chain: &str) -> Running<N> {
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let at = listener.local_endpoint().unwrap();
+    let mut greeter = Greeter::<N>::new(chain).unwrap();
+    N::set_listen_addr(greeter.local_mut(), Some(at));
+    let found_at = N::found_at(greeter.local(), at);
+    let identity = found_at.key.map(|key| Identity::new(&key.0).unwrap());
+    let (handle, events) = Node::new(greeter).with_listener(listener).start().unwrap();
+    Running {
+        handle,
+        events,
+        at,
+        identity,
+    }
+}
+
+impl<N: Keeps> Running<N> {
+    async fn established(&mut self) -> (SessionId, Key) {
+        loop {
+            match self.events.next().await.unwrap() {
+                Event::Established { id, key, .. } => return (id, key),
+                Event::Closed(closed) => panic!("{:?}", closed.reason),
+                _ => {}
+            }
+        }
+    }
+
+    async fn closed(&mut self) -> peerage::Reason {
+        loop {
+            if let Event::Closed(closed) = self.events.next().await.unwrap() {
+                return closed.reason;
+            }
+        }
+    }
+
+    async fn pin(&self, other: &Self) -> Key {
+        let (identity, address) = (other.identity.clone(), Address::At(other.at));
+        let pinned = self.handle.pin(identity, address, Role::Static).await;
+        pinned.unwrap().unwrap()
+    }
+}
+
+async fn keeps<N: Keeps + Described>(chain: &str) {
+    let (mut one, mut two) = (start::<N>(chain), start::<N>(chain));
+    let key = one.pin(&two).await;
+    let (id, known_as) = one.established().await;
+    assert_eq!(known_as, key);
+    two.established().await;
+    let peers = one.handle.peers().await.unwrap();
+    assert_eq!(peers.len(), 1);
+    assert_eq!(peers[0].identity.as_ref(), Some(&key));
+    let story = &one.handle.why(key.clone()).await.unwrap()[0];
+    assert_eq!(story.entry.successes, 1, "{story}");
+
+    // A static peer is dialled again after it was sent away.
+    one.handle
+        .disconnect(id, Parting::Requested)
+        .await
+        .unwrap()
+        .unwrap();
+    one.closed().await;
+    two.closed().await;
+    tokio::time::timeout(Duration::from_secs(120), one.established())
+        .await
+        .unwrap();
+    one.handle.stop().await;
+    two.established().await;
+    let reason = two.closed().await;
+    assert!(!reason.message.is_empty());
+    two.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_of_each_network_keep_each_other() {
+    keeps::<Zcash>(CHAINS[0]).await;
+    keeps::<Decred>(CHAINS[1]).await;
+    keeps::<Ethereum>(CHAINS[2]).await;
+}
