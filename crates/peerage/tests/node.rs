@@ -37,11 +37,11 @@ fn start<N: Keeps + Described>(chain: &str) -> Running<N> {
 impl<N: Keeps> Running<N> {
     async fn established(&mut self) -> (SessionId, Key) {
         loop {
-            match self.events.next().await.unwrap() {
-                Event::Established { id, key, .. } => return (id, key),
-                Event::Closed(closed) => panic!("{:?}", closed.reason),
-                _ => {}
+            let event = self.events.next().await.unwrap();
+            if let Event::Established { id, key, .. } = event {
+                return (id, key);
             }
+            assert!(!matches!(event, Event::Closed(_)), "{event:?}");
         }
     }
 
