@@ -1,19 +1,18 @@
 //! Through a SOCKS5 proxy, which also resolves the names.
 
+mod dialogue;
+
 use std::fmt;
 use std::hash::Hasher;
 use std::str::FromStr;
 
-use peerage_core::{ConnectedAddr, Failure, Interruption, Kind};
+use peerage_core::{ConnectedAddr, Failure, Kind};
 use siphasher::sip128::{Hasher128, SipHasher24};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_socks::TargetAddr;
-use tokio_socks::tcp::Socks5Stream;
 
-use crate::{
-    Connection, Connector, Direct, Host, ProxyAnswer, ProxyProblem, ReachError, Target, TargetError,
-};
+use self::dialogue::Failed;
+use crate::{Connection, Connector, Direct, ProxyProblem, ReachError, Target, TargetError};
 
 /// Connects through a SOCKS5 proxy.
 ///
@@ -123,49 +122,14 @@ impl Socks5 {
         }
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the rest is about the proxy itself"
-    )]
-    fn failed(&self, error: &tokio_socks::Error) -> ReachError {
-        use tokio_socks::Error as E;
-
-        let answer = match error {
-            E::GeneralSocksServerFailure => ProxyAnswer::GeneralFailure,
-            E::ConnectionNotAllowedByRuleset => ProxyAnswer::NotAllowed,
-            E::NetworkUnreachable => ProxyAnswer::NetworkUnreachable,
-            E::HostUnreachable => ProxyAnswer::HostUnreachable,
-            E::ConnectionRefused => ProxyAnswer::ConnectionRefused,
-            E::TtlExpired => ProxyAnswer::TtlExpired,
-            E::CommandNotSupported | E::AddressTypeNotSupported => ProxyAnswer::NotSupported,
-            other => return self.cannot_be_used(problem(other)),
-        };
-        ReachError::ByProxy {
-            proxy: self.proxy.clone(),
-            answer,
+    fn failed(&self, failed: Failed) -> ReachError {
+        match failed {
+            Failed::Proxy(problem) => self.cannot_be_used(problem),
+            Failed::Target(answer) => ReachError::ByProxy {
+                proxy: self.proxy.clone(),
+                answer,
+            },
         }
-    }
-}
-
-/// What an error says about the proxy itself.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the rest are answers that RFC 1928 lacks"
-)]
-fn problem(error: &tokio_socks::Error) -> ProxyProblem {
-    use tokio_socks::Error as E;
-
-    match error {
-        E::Io(error) => match Interruption::from_io(error) {
-            Interruption::Closed => ProxyProblem::Closed,
-            Interruption::DeadlinePassed | Interruption::Cancelled => ProxyProblem::TimedOut,
-            Interruption::Transport(kind) => ProxyProblem::Transport { kind },
-        },
-        E::NoAcceptableAuthMethods | E::UnknownAuthMethod | E::AuthorizationRequired => {
-            ProxyProblem::Authentication
-        }
-        E::PasswordAuthFailure(_) | E::InvalidAuthValues(_) => ProxyProblem::Credentials,
-        _ => ProxyProblem::NotSocks5,
     }
 }
 
@@ -195,18 +159,14 @@ impl Connector for Socks5 {
         let proxy = to_proxy.io.peer_addr().map_err(broken)?.into();
         let local = to_proxy.io.local_addr().map_err(broken)?.into();
         let (user, password) = self.credentials(target);
-        let address = match &target.host {
-            Host::Ip(ip) => TargetAddr::Ip((*ip, target.port).into()),
-            Host::Name(name) => TargetAddr::Domain((&**name).into(), target.port),
-        };
-        let dialogue =
-            Socks5Stream::connect_with_password_and_socket(to_proxy.io, address, &user, &password);
-        let through = timeout_at(deadline, dialogue)
+        let mut io = to_proxy.io;
+        let dialogue = dialogue::connect(&mut io, target, (&user, &password));
+        timeout_at(deadline, dialogue)
             .await
             .map_err(|_| self.cannot_be_used(ProxyProblem::TimedOut))?
-            .map_err(|error| self.failed(&error))?;
+            .map_err(|failed| self.failed(failed))?;
         Ok(Connection {
-            io: through.into_inner(),
+            io,
             addr: ConnectedAddr::OutboundProxy { proxy, local },
             resolved_in: None,
             reached_in: start.elapsed(),
