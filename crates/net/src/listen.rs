@@ -12,8 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::Connection;
 
-/// Connections the system may hold until they are accepted.
-const BACKLOG: i32 = 128;
+/// Connections the system may hold until they are accepted; Linux allows 4,096 at the most, unless
+/// told otherwise. Whoever finds no room there comes again after a second, so a crowd at the door
+/// must not fill it.
+const BACKLOG: i32 = 4096;
 
 /// Whether accepted connections have the listening socket's `TCP_NODELAY`, which saves a call for
 /// each of them. Linux clones the socket's state; elsewhere nothing is promised.

@@ -1,13 +1,16 @@
 //! What the peer table wants done, and what it has to tell.
 
 use peerage_core::Direction;
-use peerage_peers::{Action, Phase, SessionId};
+use peerage_peers::{Action, Phase, SessionId, Types};
 
 use crate::events::Event;
 use crate::handle::RequestError;
 use crate::network::Network;
 use crate::owner::Owner;
-use crate::session::Orders;
+use crate::post::Orders;
+
+/// How a session's task is told what to do.
+type OrdersOf<N> = Orders<<<N as Network>::Types as Types>::Message>;
 
 impl<N: Network> Owner<N> {
     /// Does what the table wants.
@@ -19,28 +22,20 @@ impl<N: Network> Owner<N> {
                     session.task.abort();
                 }
             }
-            Action::Close { id, say, until } => self.order(id, |orders| {
-                orders.close = Some((say, until));
-            }),
+            Action::Close { id, say, until } => self.order(id, |orders| orders.close(say, until)),
             Action::Wake(id) => self.write(id),
-            Action::Pause(id) => self.order(id, |orders| orders.pause = true),
+            Action::Pause(id) => self.order(id, |orders| orders.pause(true)),
             Action::Resume(id) => {
-                self.order(id, |orders| orders.pause = false);
-                let held = self
-                    .sessions
-                    .get_mut(&id)
-                    .and_then(|session| session.held.take());
-                if let Some(held) = held {
-                    self.take_in(id, held);
-                }
+                self.order(id, |orders| orders.pause(false));
+                self.take_held(id);
             }
             Action::Event(event) => self.tell(event),
         }
     }
 
-    fn order(&self, id: SessionId, change: impl FnOnce(&mut Orders)) {
+    fn order(&self, id: SessionId, change: impl FnOnce(&OrdersOf<N>)) {
         if let Some(session) = self.sessions.get(&id) {
-            session.orders.send_modify(change);
+            change(&session.orders);
         }
     }
 
@@ -56,7 +51,7 @@ impl<N: Network> Owner<N> {
                     id,
                     key: identity,
                     addr,
-                    profile,
+                    profile: *profile,
                 }
             }
             Of::Gossip { id, message } => {
@@ -139,10 +134,11 @@ impl<N: Network> Owner<N> {
             && closed.phase == Phase::Active
             && let Some(key) = &closed.identity
         {
-            self.inbound.remove(key);
+            self.occupied.keys.remove(key);
         }
-        let session = self.sessions.get_mut(&id);
-        if let Some(dial) = session.and_then(|session| session.book.take()) {
+        // Its task may be gone already; the book is owed its end all the same.
+        if let Some(dial) = self.in_book.remove(&id) {
+            self.may_dial = true;
             let now = self.book_now();
             // What the book was told of is open there until now.
             let _open = if closed.phase == Phase::Active {
@@ -155,7 +151,7 @@ impl<N: Network> Owner<N> {
 
     /// Its task has ended; whatever the table wanted of it is moot.
     pub(crate) fn forget_if_over(&mut self, id: SessionId) {
-        // The closing event is still to come, and needs the session's name in the book.
+        // What the table wanted of it before it ended is still to come.
         while self.table.waiting() > 0 {
             let Some(action) = self.table.poll_action() else {
                 break;

@@ -1,6 +1,6 @@
 //! From the book's choice to a session's task.
 
-use peerage_book::{Address, Dial, DialId, Key, Occupied, Role};
+use peerage_book::{Address, Dial, DialId, Key, Role};
 use peerage_core::{Endpoint, Failure};
 use peerage_peers::Standing;
 use tokio::time::Instant;
@@ -15,23 +15,31 @@ const RESOLVE_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
 impl<N: Network> Owner<N> {
     /// Dials whoever the book chooses, as long as there is room.
     pub(crate) fn dial(&mut self) {
-        if self.stopping.is_some() {
+        // The book is asked when something may have changed its answer, not with every message.
+        if !self.may_dial || self.stopping.is_some() || self.is_behind() {
             return;
         }
+        self.may_dial = false;
         loop {
             let now = self.book_now();
-            let occupied = self.occupied();
-            let wants = occupied.free > 0;
-            let Some(dial) = self.book.next_dial(now, &occupied) else {
-                self.is_hungry = wants;
+            self.occupied.free = self.free();
+            let wants = self.occupied.free > 0;
+            let Some(dial) = self.book.next_dial(now, &self.occupied) else {
+                // It may only have been too soon for another dial.
+                let is_soon = self.dialled_at.is_some_and(|at| now.at < at + self.spacing);
+                if !is_soon || !wants || self.book.ready() == 0 {
+                    self.is_hungry = wants;
+                }
                 return;
             };
             self.is_hungry = false;
+            self.dialled_at = Some(now.at);
             self.begin_dial(dial);
         }
     }
 
-    fn occupied(&self) -> Occupied {
+    /// How many more outbound peers are wanted.
+    fn free(&self) -> usize {
         let limits = &self.limits;
         let overview = self.table.overview(self.now());
         let [_, pending] = overview.pending;
@@ -39,12 +47,7 @@ impl<N: Network> Owner<N> {
         let wanted = limits.active_out.saturating_sub(active);
         let dials = (wanted + limits.spare_dials).saturating_sub(pending);
         let free = if wanted == 0 { 0 } else { dials };
-        Occupied {
-            free: free.min(limits.pending_out.saturating_sub(pending)),
-            // The book knows whom we dial ourselves; these are the ones who dialled us.
-            keys: self.inbound.clone(),
-            ..Occupied::default()
-        }
+        free.min(limits.pending_out.saturating_sub(pending))
     }
 
     fn begin_dial(&mut self, dial: Dial) {

@@ -89,6 +89,7 @@ impl<N: Network> Owner<N> {
     /// Candidates were found.
     pub(crate) fn found(&mut self, found: Vec<(usize, Candidate)>) {
         let now = self.book_now();
+        self.may_dial = true;
         for (at, candidate) in found {
             let verdict = self.network.judge(&candidate);
             let Some(tip) = tip(&candidate) else { continue };

@@ -53,6 +53,7 @@ impl<N: Network> Owner<N> {
             Ok(entries) => {
                 let source = hearsay.source();
                 let _taken = self.book.gossip(now, &source, &entries);
+                self.may_dial = true;
             }
             Err(_) => {
                 // It may have ended a moment ago.

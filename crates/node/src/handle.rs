@@ -77,6 +77,16 @@ pub(crate) enum Command<N: Network> {
     Stop(oneshot::Sender<()>),
 }
 
+impl<N: Network> Command<N> {
+    /// Whether somebody else may be the next to dial after it.
+    pub(crate) const fn may_change_book(&self) -> bool {
+        matches!(
+            self,
+            Self::Pin(..) | Self::Unpin(..) | Self::Ban(..) | Self::Unban(..)
+        )
+    }
+}
+
 /// Talks to a node. Clones talk to the same; when the last one is dropped, the node stops.
 ///
 /// # Cancellation

@@ -26,10 +26,12 @@ mod handle;
 mod network;
 mod obey;
 mod owner;
+mod post;
 mod serving;
 mod session;
 mod sessions;
 mod setup;
+mod stopping;
 
 pub use events::{Event, Events};
 pub use finding::FinderReport;

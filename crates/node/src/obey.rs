@@ -18,6 +18,7 @@ fn reply<A>(to: oneshot::Sender<A>, answer: A) {
 impl<N: Network> Owner<N> {
     pub(crate) fn obey(&mut self, command: Command<N>) {
         let now = self.now();
+        self.may_dial |= command.may_change_book();
         match command {
             Command::Peers(answer) => reply(answer, self.table.peers(now)),
             Command::Overview(answer) => reply(answer, self.overview()),

@@ -1,12 +1,12 @@
 //! The owner task: one loop over everything that can happen.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
 
-use peerage_book::{Book, Key, Now};
+use peerage_book::{Book, DialId, Key, Now, Occupied};
 use peerage_core::{Endpoint, Reason, UnixTime};
 use peerage_net::Listener;
 use peerage_peers::{Admission, Limits, SessionId, Table, Types};
@@ -21,6 +21,7 @@ use crate::handle::{Asked, Command};
 use crate::network::Network;
 use crate::session::Told;
 use crate::sessions::Session;
+use crate::stopping::Stopping;
 use crate::setup::{Setup, StartError, halves, remembered};
 
 /// How long accepting rests after the system could not.
@@ -29,14 +30,11 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How much sessions may tell ahead of the owner.
 const TOLD: usize = 256;
 
-/// How many events wait beyond the application's channel before nobody new is taken in.
-const MAX_UNDELIVERED: usize = 4096;
-
 /// How often the store is given what changed.
 const STORE_EVERY: Duration = Duration::from_millis(500);
 
-/// How long the last words may take when the node stops.
-const STOP_LIMIT: Duration = Duration::from_secs(3);
+/// How often the book is asked for a dial although nothing happened that we know of.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Figures of a node.
 #[derive(Clone, Debug)]
@@ -77,8 +75,18 @@ pub(crate) struct Owner<N: Network> {
     pub(crate) attempt_limit: Duration,
     pub(crate) sessions: BTreeMap<SessionId, Session<N>>,
     pub(crate) permits: BTreeMap<u64, SessionId>,
-    /// Who dialled us.
-    pub(crate) inbound: BTreeSet<Key>,
+    /// What each is in the book, until it is over.
+    pub(crate) in_book: BTreeMap<SessionId, DialId>,
+    /// Who dialled us. Whom we dial ourselves, the book knows.
+    pub(crate) occupied: Occupied,
+    /// The book may have somebody to dial.
+    pub(crate) may_dial: bool,
+    pub(crate) dialled_at: Option<StdInstant>,
+    pub(crate) spacing: Duration,
+    /// See [`LOOK_EVERY`].
+    look_at: Instant,
+    /// How many events may wait beyond the application's channel before nobody new is taken in.
+    backlog: usize,
     pub(crate) finders: Vec<Found>,
     pub(crate) found_by: FoundBy,
     /// More peers are wanted than the book has candidates for.
@@ -88,11 +96,13 @@ pub(crate) struct Owner<N: Network> {
     pub(crate) accept_again: Option<Instant>,
     /// Who wants to know when the node has stopped.
     pub(crate) stopping: Option<Stopping>,
-    listeners: Vec<Listener>,
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) tasks: JoinSet<()>,
     pub(crate) tell: mpsc::Sender<(SessionId, Told<N>)>,
     told: mpsc::Receiver<(SessionId, Told<N>)>,
     commands: mpsc::Receiver<Command<N>>,
+    /// Whether a handle is left.
+    has_handles: bool,
     pub(crate) events: Option<mpsc::Sender<Event<N>>>,
     /// What the application has no room for yet.
     pub(crate) undelivered: VecDeque<Event<N>>,
@@ -100,13 +110,6 @@ pub(crate) struct Owner<N: Network> {
     pub(crate) store: Option<(Arc<Store>, Realm)>,
     store_at: Instant,
     wall: fn() -> UnixTime,
-}
-
-/// The node says its last words.
-#[derive(Default)]
-pub(crate) struct Stopping {
-    waiting: Vec<oneshot::Sender<()>>,
-    until: Option<Instant>,
 }
 
 /// What woke the owner.
@@ -135,6 +138,7 @@ impl<N: Network> Owner<N> {
         let (tell, told) = mpsc::channel(TOLD);
         let limits = setup.peers.limits;
         let attempt_limit = setup.peers.deadlines.attempt;
+        let backlog = setup.peers.backlog;
         Ok(Self {
             table: Table::new(setup.peers, setup.status, seed, now.at)?,
             network: Arc::new(setup.network),
@@ -144,7 +148,13 @@ impl<N: Network> Owner<N> {
             attempt_limit,
             sessions: BTreeMap::new(),
             permits: BTreeMap::new(),
-            inbound: BTreeSet::new(),
+            in_book: BTreeMap::new(),
+            occupied: Occupied::default(),
+            may_dial: true,
+            dialled_at: None,
+            spacing: setup.book.spacing,
+            look_at: Instant::now(),
+            backlog,
             finders: setup.finders.into_iter().map(Found::new).collect(),
             found_by: FoundBy::default(),
             is_hungry: true,
@@ -157,6 +167,7 @@ impl<N: Network> Owner<N> {
             tell,
             told,
             commands,
+            has_handles: true,
             events: Some(events),
             undelivered: VecDeque::new(),
             asked: BTreeMap::new(),
@@ -187,12 +198,16 @@ impl<N: Network> Owner<N> {
             match self.woken().await {
                 Woken::Told(id, told) => self.heard(id, told),
                 Woken::Command(Some(command)) => self.obey(command),
-                Woken::Command(None) => self.stop(None),
+                Woken::Command(None) => {
+                    self.has_handles = false;
+                    self.stop(None);
+                }
                 Woken::Accepted(accepted) => self.accepted(accepted),
                 Woken::Found(found) => self.found(found),
                 Woken::Resolved(key, result) => {
                     let now = self.book_now();
                     self.book.resolved(now, &key, result);
+                    self.may_dial = true;
                 }
                 Woken::Room(Ok(permit)) => {
                     if let Some(event) = self.undelivered.pop_front() {
@@ -203,29 +218,37 @@ impl<N: Network> Owner<N> {
                     self.events = None;
                     self.undelivered.clear();
                 }
-                Woken::Time => {
-                    let now = self.now();
-                    self.table.handle_timeout(now);
-                    let now = self.book_now();
-                    self.book.handle_timeout(now);
-                }
+                Woken::Time => self.on_time(),
             }
         }
-        self.tasks.abort_all();
-        self.keep_book();
-        for waiting in self.stopping.take().unwrap_or_default().waiting {
-            // Whoever asked may be gone.
-            let _gone = waiting.send(());
+        self.finish().await;
+    }
+
+    fn on_time(&mut self) {
+        let now = self.now();
+        self.table.handle_timeout(now);
+        let due = self.book.wakeup().is_some_and(|wakeup| wakeup.at <= now);
+        let looks = self.look_at <= Instant::now();
+        if looks {
+            self.look_at = Instant::now() + LOOK_EVERY;
         }
+        self.may_dial |= due || looks;
+        let now = self.book_now();
+        self.book.handle_timeout(now);
+    }
+
+    /// Whether the application takes so little that nothing new is begun.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.undelivered.len() >= self.backlog
     }
 
     /// Waits for the next thing to do.
     async fn woken(&mut self) -> Woken<N> {
         let wakeup = self.wakeup();
-        let is_open = self.stopping.is_none() && self.undelivered.len() < MAX_UNDELIVERED;
+        let is_open = self.stopping.is_none() && !self.is_behind();
         let accepts = is_open && self.accept_again.is_none_or(|at| at <= Instant::now());
         let wants_candidates = is_open;
-        let is_hungry = self.is_hungry;
+        let (is_hungry, has_handles) = (self.is_hungry, self.has_handles);
         let wants_room = !self.undelivered.is_empty();
         let events = self.events.clone();
         let room = async move {
@@ -243,9 +266,9 @@ impl<N: Network> Owner<N> {
                 .unwrap_or(std::task::Poll::Pending)
         });
         let found = poll_fn(|cx| poll_found(finders, is_hungry, cx));
+        // In no order: whoever talks without end must not keep the others waiting, time among them.
         tokio::select! {
-            biased;
-            command = self.commands.recv() => Woken::Command(command),
+            command = self.commands.recv(), if has_handles => Woken::Command(command),
             permit = &mut room => Woken::Room(permit),
             Some((id, told)) = self.told.recv() => Woken::Told(id, told),
             () = sleep_until(wakeup) => Woken::Time,
@@ -261,8 +284,9 @@ impl<N: Network> Owner<N> {
             self.table.poll_timeout().map(|wakeup| wakeup.at.into()),
             later.map(|wakeup| wakeup.at.into()),
             self.accept_again.filter(|at| *at > Instant::now()),
-            self.stopping.as_ref().and_then(|stopping| stopping.until),
+            self.stopping.as_ref().map(|stopping| stopping.until),
             self.store.is_some().then_some(self.store_at),
+            self.stopping.is_none().then_some(self.look_at),
         ];
         let soonest = times.into_iter().flatten().min();
         soonest.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
@@ -271,7 +295,9 @@ impl<N: Network> Owner<N> {
     /// Brings everything to rest: what the machines want done is done.
     fn settle(&mut self) {
         while self.tasks.try_join_next().is_some() {}
+        self.deliver();
         loop {
+            self.table.set_undelivered(self.undelivered.len());
             self.dial();
             self.book_actions();
             // Gossip is only fetched while there is room for it.
@@ -290,7 +316,8 @@ impl<N: Network> Owner<N> {
             }
         }
         if self.store_at <= Instant::now() {
-            self.keep_book();
+            // How much it was does not matter here.
+            let _taken = self.keep_book();
             self.store_at = Instant::now() + STORE_EVERY;
         }
     }
@@ -317,29 +344,12 @@ impl<N: Network> Owner<N> {
         }
     }
 
-    /// Gives the store what changed. It never waits; what there is no room for stays in the book.
-    fn keep_book(&mut self) {
-        if let Some((store, realm)) = &self.store {
-            let _offered = store.drain(realm, (self.wall)(), &mut self.book);
-        }
-    }
-
-    pub(crate) fn stop(&mut self, answer: Option<oneshot::Sender<()>>) {
-        let now = self.now();
-        let stopping = self.stopping.get_or_insert_with(Stopping::default);
-        stopping.waiting.extend(answer);
-        if stopping.until.is_none() {
-            stopping.until = Some(Instant::now() + STOP_LIMIT);
-            self.listeners.clear();
-            self.table.stop(now);
-        }
-    }
-
-    /// Whether the last words are said, or their time is over.
-    fn is_over(&self) -> bool {
-        self.stopping.as_ref().is_some_and(|stopping| {
-            let late = stopping.until.is_some_and(|until| until <= Instant::now());
-            late || self.sessions.is_empty()
-        })
+    /// Gives the store what changed, and returns how much that was. It never waits; what there is no
+    /// room for stays in the book.
+    pub(crate) fn keep_book(&mut self) -> usize {
+        let Some((store, realm)) = &self.store else {
+            return 0;
+        };
+        store.drain(realm, (self.wall)(), &mut self.book)
     }
 }

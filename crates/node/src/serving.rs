@@ -12,11 +12,23 @@ use crate::network::Network;
 use crate::owner::Owner;
 use crate::session::Begin;
 
+/// How one connection fails, which says nothing of the next.
+const ITS_OWN: [io::ErrorKind; 3] = [
+    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::Interrupted,
+];
+
 impl<N: Network> Owner<N> {
     /// Somebody connected, or the system could not accept.
     pub(crate) fn accepted(&mut self, accepted: io::Result<Connection<TcpStream>>) {
         let connection = match accepted {
             Ok(connection) => connection,
+            // The peer's doing, and over.
+            Err(error) if ITS_OWN.contains(&error.kind()) => {
+                self.counters.accept_failed += 1;
+                return;
+            }
             Err(_) => {
                 // Out of descriptors, most likely: others must go before anyone can come.
                 self.counters.accept_failed += 1;

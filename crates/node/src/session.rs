@@ -6,10 +6,11 @@ use peerage_core::Stage;
 use peerage_net::Connection;
 use peerage_peers::{Outcome, Parting, SessionId, Types};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::network::{Heard, Link, Live, Network, Whom};
+use crate::post::{Post, Todo};
 
 /// What a session's task tells the owner.
 pub(crate) enum Told<N: Network> {
@@ -36,22 +37,11 @@ pub(crate) struct Greeting<N: Network> {
     pub(crate) addr: peerage_core::ConnectedAddr,
 }
 
-/// What a session is to do. It is a state, not a list, so it cannot grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Orders {
-    /// Read nothing.
-    pub(crate) pause: bool,
-    /// Say goodbye by then and end.
-    pub(crate) close: Option<(Parting, std::time::Instant)>,
-}
-
 /// The task's ends of its channels.
 pub(crate) struct Ends<N: Network> {
     pub(crate) id: SessionId,
     pub(crate) tell: mpsc::Sender<(SessionId, Told<N>)>,
-    pub(crate) orders: watch::Receiver<Orders>,
-    /// One message at a time.
-    pub(crate) writes: mpsc::Receiver<<N::Types as Types>::Message>,
+    pub(crate) post: Post<<N::Types as Types>::Message>,
 }
 
 /// What an attempt begins with.
@@ -76,10 +66,21 @@ pub(crate) async fn run<N: Network>(
     network: Arc<N>,
     begin: Begin,
     deadline: Instant,
-    mut ends: Ends<N>,
+    ends: Ends<N>,
 ) {
-    let outcome = match attempt(&*network, begin, deadline, &mut ends).await {
-        Ok(Some(link)) => keep(link, &mut ends).await,
+    let outcome = {
+        // Boxed, so that its memory is gone once it has become a session.
+        let attempt = Box::pin(attempt(&*network, begin, deadline, &ends));
+        tokio::select! {
+            biased;
+            attempted = attempt => attempted,
+            // Called off: there is nobody to say goodbye to yet.
+            () = ends.post.over() => Ok(None),
+        }
+    };
+    drop(network);
+    let outcome = match outcome {
+        Ok(Some(link)) => keep(link, &ends).await,
         // It was told that there is no room, or called off.
         Ok(None) => Outcome::Left,
         Err(outcome) => outcome,
@@ -91,7 +92,7 @@ async fn attempt<N: Network>(
     network: &N,
     begin: Begin,
     deadline: Instant,
-    ends: &mut Ends<N>,
+    ends: &Ends<N>,
 ) -> Result<Option<N::Link>, Outcome> {
     let (connection, whom, refuses) = match begin {
         Begin::Dial(whom) => {
@@ -128,31 +129,34 @@ async fn attempt<N: Network>(
 }
 
 /// Moves messages until the end. Orders come first, then what is to be written, then what comes.
-async fn keep<N: Network>(mut link: N::Link, ends: &mut Ends<N>) -> Outcome {
+async fn keep<N: Network>(mut link: N::Link, ends: &Ends<N>) -> Outcome {
+    let post = &ends.post;
     loop {
-        let orders = *ends.orders.borrow_and_update();
-        if let Some((say, until)) = orders.close {
-            let goodbye = link.goodbye(say);
-            drop(timeout_at(until.into(), goodbye).await);
-            return Outcome::Left;
-        }
-        let told = tokio::select! {
-            biased;
-            changed = ends.orders.changed() => match changed {
-                Ok(()) => continue,
-                // The owner has forgotten us.
-                Err(_) => return Outcome::Left,
-            },
-            Some(message) = ends.writes.recv() => {
-                match write(&mut link, &message, &mut ends.orders).await {
-                    Some(Ok(())) => Told::Written,
-                    Some(Err(outcome)) => return outcome,
-                    None => continue,
-                }
+        let told = match post.todo() {
+            Todo::Leave => return Outcome::Left,
+            Todo::Close(say, until) => {
+                drop(timeout_at(until.into(), link.goodbye(say)).await);
+                return Outcome::Left;
             }
-            heard = link.recv(), if !orders.pause => match heard {
-                Ok(heard) => Told::Heard(heard),
-                Err(outcome) => return outcome,
+            Todo::Write(message) => match write(&mut link, &message, post).await {
+                Some(Ok(())) => Told::Written,
+                Some(Err(outcome)) => return outcome,
+                None => continue,
+            },
+            Todo::Wait => {
+                post.changed().await;
+                continue;
+            }
+            Todo::Read => tokio::select! {
+                biased;
+                () = post.changed() => continue,
+                heard = link.recv() => match heard {
+                    Ok(heard) => {
+                        post.tells(heard.1);
+                        Told::Heard(heard)
+                    }
+                    Err(outcome) => return outcome,
+                },
             },
         };
         let (read, written) = link.traffic();
@@ -163,19 +167,15 @@ async fn keep<N: Network>(mut link: N::Link, ends: &mut Ends<N>) -> Outcome {
     }
 }
 
-/// Writes a message; nothing if it is to close meanwhile.
+/// Writes a message; nothing if it is to end meanwhile.
 async fn write<T: Types, L: Link<T>>(
     link: &mut L,
     message: &T::Message,
-    orders: &mut watch::Receiver<Orders>,
+    post: &Post<T::Message>,
 ) -> Option<Result<(), Outcome>> {
-    let closing = async {
-        // A dropped sender is an order to close, too.
-        drop(orders.wait_for(|orders| orders.close.is_some()).await);
-    };
     tokio::select! {
         biased;
-        () = closing => None,
+        () = post.over() => None,
         sent = link.send(message) => Some(sent),
     }
 }

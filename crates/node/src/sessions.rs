@@ -1,35 +1,33 @@
 //! What the tasks of sessions tell, and what they are given.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use peerage_book::{DialId, Hearsay, Key};
 use peerage_core::{ConnectedAddr, Direction, Endpoint};
 use peerage_peers::{Greeted, NotTaken, Parting, Permit, SessionId, Types};
-use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::network::{Heard, Network};
 use crate::owner::Owner;
-use crate::session::{Begin, Ends, Greeting, Orders, Told, run};
+use crate::post::{Orders, post};
+use crate::session::{Begin, Ends, Greeting, Told, run};
 
 /// The owner's side of a session.
 pub(crate) struct Session<N: Network> {
     pub(crate) task: AbortHandle,
-    pub(crate) orders: watch::Sender<Orders>,
-    pub(crate) writes: mpsc::Sender<<N::Types as Types>::Message>,
+    pub(crate) orders: Orders<<N::Types as Types>::Message>,
     /// Whether a message is on its way through the task.
     pub(crate) is_writing: bool,
-    /// Read, and not taken yet.
-    pub(crate) held: Option<Heard<N::Types>>,
-    /// Its name in the book.
-    pub(crate) book: Option<DialId>,
+    /// Read, and not taken yet; the task reads only so much ahead of us.
+    pub(crate) held: VecDeque<Heard<N::Types>>,
     /// Its place before the handshake, when it is inbound.
     pub(crate) permit: Option<Permit>,
     /// What it told of others, on networks where peers do.
     pub(crate) hearsay: Option<Box<Hearsay>>,
     /// What the handshake said, until it is told.
-    pub(crate) profile: Option<<N::Types as Types>::Profile>,
+    pub(crate) profile: Option<Box<<N::Types as Types>::Profile>>,
 }
 
 impl<N: Network> Owner<N> {
@@ -41,28 +39,24 @@ impl<N: Network> Owner<N> {
         begin: Begin,
         deadline: Instant,
     ) {
-        let (orders, to_obey) = watch::channel(Orders::default());
-        let (writes, to_write) = mpsc::channel(1);
-        let ends = Ends {
-            id,
-            tell: self.tell.clone(),
-            orders: to_obey,
-            writes: to_write,
-        };
+        let (orders, post) = post();
+        let tell = self.tell.clone();
+        let ends = Ends { id, tell, post };
         let network = Arc::clone(&self.network);
         let task = self.tasks.spawn(run(network, begin, deadline, ends));
         let session = Session {
             task,
             orders,
-            writes,
             is_writing: false,
-            held: None,
-            book,
+            held: VecDeque::new(),
             permit: None,
             hearsay: None,
             profile: None,
         };
         self.sessions.insert(id, session);
+        if let Some(dial) = book {
+            self.in_book.insert(id, dial);
+        }
     }
 
     /// A session's task has something to tell.
@@ -77,7 +71,7 @@ impl<N: Network> Owner<N> {
             Told::Heard(heard) => {
                 let now = self.book_now();
                 self.book.alive(now);
-                self.take_in(id, heard);
+                self.heard_message(id, heard);
             }
             Told::Written => {
                 if let Some(session) = self.sessions.get_mut(&id) {
@@ -109,8 +103,8 @@ impl<N: Network> Owner<N> {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        session.profile = Some(profile.clone());
-        let dialled = session.book;
+        session.profile = Some(Box::new(profile.clone()));
+        let dialled = self.in_book.get(&id).copied();
         let direction = addr.direction();
         let key = match (&identity, direction) {
             (Some(identity), _) => Key::from(identity.clone()),
@@ -160,11 +154,11 @@ impl<N: Network> Owner<N> {
         match dialled {
             Some(dial) => self.book_outcome(dial, Ok(greeted)),
             None => {
-                self.inbound.insert(key);
+                self.occupied.keys.insert(key);
                 let now = self.book_now();
                 let arrived = self.book.arrived(now, &addr, identity, greeted);
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.book = arrived;
+                if let Some(dial) = arrived {
+                    self.in_book.insert(id, dial);
                 }
             }
         }
@@ -181,7 +175,46 @@ impl<N: Network> Owner<N> {
         }
     }
 
-    pub(crate) fn take_in(&mut self, id: SessionId, (heard, len): Heard<N::Types>) {
+    /// A message came; behind those that wait, if any do.
+    fn heard_message(&mut self, id: SessionId, heard: Heard<N::Types>) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.held.push_back(heard);
+        if session.held.len() == 1 {
+            self.take_held(id);
+        }
+    }
+
+    /// Hands the table what was read, until it can take no more.
+    pub(crate) fn take_held(&mut self, id: SessionId) {
+        loop {
+            let session = self.sessions.get_mut(&id);
+            let Some((heard, len)) = session.and_then(|session| session.held.pop_front()) else {
+                break;
+            };
+            let not_taken = self.take_in(id, heard, len);
+            let Some(session) = self.sessions.get_mut(&id) else {
+                return;
+            };
+            if let Some(heard) = not_taken {
+                session.held.push_front((heard, len));
+                return;
+            }
+            session.orders.took(len);
+        }
+        if let Some(session) = self.sessions.get_mut(&id) {
+            // Most sessions never hold anything again.
+            session.held = VecDeque::new();
+        }
+    }
+
+    fn take_in(
+        &mut self,
+        id: SessionId,
+        heard: peerage_peers::Heard<N::Types>,
+        len: usize,
+    ) -> Option<peerage_peers::Heard<N::Types>> {
         use peerage_peers::Heard as Of;
         let now = self.now();
         let is_unasked = |key| N::ANSWERS_COME_UNASKED && !self.table.expects(id, key);
@@ -193,10 +226,10 @@ impl<N: Network> Owner<N> {
             | Of::Ping { .. }
             | Of::Pong { .. } => heard,
         };
-        if let Err(NotTaken::Held(heard)) = self.table.received(now, id, len, heard)
-            && let Some(session) = self.sessions.get_mut(&id)
-        {
-            session.held = Some((heard, len));
+        match self.table.received(now, id, len, heard) {
+            Err(NotTaken::Held(heard)) => Some(heard),
+            // Of a session that is over nothing matters any more.
+            Err(NotTaken::Dead(_)) | Ok(()) => None,
         }
     }
 
@@ -210,8 +243,8 @@ impl<N: Network> Owner<N> {
             return;
         }
         if let Some(message) = self.table.poll_transmit(now, id) {
-            // The channel holds one, and there is none in it; a closed one is about to be told.
-            session.is_writing = session.writes.try_send(message).is_ok();
+            session.orders.write(message);
+            session.is_writing = true;
         }
     }
 }

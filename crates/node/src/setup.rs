@@ -25,7 +25,8 @@ const COMMANDS: usize = 64;
 pub struct Setup<N: Network> {
     /// The network, with its keys and its route.
     pub network: N,
-    /// Limits and deadlines of sessions.
+    /// Limits and deadlines of sessions. How many handshakes others may have begun, `admission`
+    /// decides: it makes room where the table could only refuse.
     pub peers: peerage_peers::Config,
     /// Our side of the judgement of peers.
     pub status: <N::Types as Types>::Status,
@@ -53,7 +54,9 @@ pub struct Setup<N: Network> {
 ///
 /// # Errors
 /// When the configuration makes no sense, or the stored book cannot be read.
-pub fn start<N: Network>(setup: Setup<N>) -> Result<(Handle<N>, Events<N>), StartError> {
+pub fn start<N: Network>(mut setup: Setup<N>) -> Result<(Handle<N>, Events<N>), StartError> {
+    let pending_in = &mut setup.peers.limits.pending_in;
+    *pending_in = setup.admission.sockets.max(*pending_in);
     let (events, heard) = mpsc::channel(EVENTS);
     let (commands, orders) = mpsc::channel(COMMANDS);
     let owner = Owner::new(setup, orders, events)?;

@@ -240,7 +240,7 @@ impl<T: Types> Table<T> {
     }
 
     fn is_relieved(&self) -> bool {
-        self.pool_in.is_relieved() && self.waiting() <= self.config.backlog / 4 * 3
+        self.pool_in.is_relieved() && self.behind() <= self.config.backlog / 4 * 3
     }
 
     /// Room that all share became free: those who waited for it read again.

@@ -50,6 +50,8 @@ pub struct Table<T: Types> {
     /// When the last inbound peer made room.
     pub(crate) evicted_at: Option<Instant>,
     actions: VecDeque<(Action<T>, usize)>,
+    /// Events that were fetched and not yet delivered.
+    undelivered: usize,
     stalled: Option<Duration>,
     /// Peers whose gossip waits, each once, in the order of their turns.
     pub(crate) turns: VecDeque<SessionId>,
@@ -90,6 +92,7 @@ impl<T: Types> Table<T> {
             rotate_at: now,
             evicted_at: None,
             actions: VecDeque::new(),
+            undelivered: 0,
             stalled: None,
             turns: VecDeque::new(),
             starved: BTreeSet::new(),
@@ -175,8 +178,23 @@ impl<T: Types> Table<T> {
         self.actions.len()
     }
 
+    /// Says how many events were fetched that the caller could not pass on yet. They count as
+    /// waiting here: beyond [`Config::backlog`] nothing new is begun and no request is taken.
+    pub fn set_undelivered(&mut self, count: usize) {
+        let fewer = count < self.undelivered;
+        self.undelivered = count;
+        if fewer {
+            self.relieve();
+        }
+    }
+
+    /// What waits here and what waits with the caller.
+    pub(crate) fn behind(&self) -> usize {
+        self.actions.len() + self.undelivered
+    }
+
     pub(crate) fn is_behind(&self) -> bool {
-        self.actions.len() >= self.config.backlog
+        self.behind() >= self.config.backlog
     }
 
     /// The next thing to carry out or to hear of. Control comes first and in order; gossip comes
