@@ -1,0 +1,110 @@
+//! Our requests and theirs.
+
+use peerage_core::Kind;
+use peerage_node::{Event, RequestError};
+use peerage_peers::{NotSent, Token};
+
+use crate::common::{Lines, Running, node, secs};
+use crate::stranger::{greeted, line};
+
+async fn pair() -> (Running, Lines, peerage_peers::SessionId) {
+    let mut node = node(|_| ());
+    let lines = greeted(node.at, "-").await;
+    let id = node.established().await;
+    (node, lines, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_request_has_its_answer() {
+    let (node, mut lines, id) = pair().await;
+    let ask = |key: u64| node.handle.request(id, key, format!("ask {key}"));
+    let answers = async {
+        assert_eq!(line(&mut lines).await.unwrap(), "ask 1");
+        assert_eq!(line(&mut lines).await.unwrap(), "ask 2");
+        lines.say("ans 2 two").await.unwrap();
+        lines.say("ans 1 one").await.unwrap();
+    };
+    let (one, two, ()) = tokio::join!(ask(1), ask(2), answers);
+    assert_eq!(one.unwrap().0, "ans 1 one");
+    assert_eq!(two.unwrap().0, "ans 2 two");
+    // A key that is under way cannot be used twice.
+    let (first, second) = tokio::join!(ask(3), async {
+        let again = ask(3).await;
+        line(&mut lines).await;
+        lines.say("ans 3").await.unwrap();
+        again
+    });
+    first.unwrap();
+    assert_eq!(second, Err(RequestError::NotSent(NotSent::KeyInUse)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_is_no_answer_and_no_offence() {
+    let (node, mut lines, id) = pair().await;
+    let (overdue, ()) = tokio::join!(
+        node.handle.request(id, 1, "ask 1".to_owned()),
+        async { assert_eq!(line(&mut lines).await.unwrap(), "ask 1") }
+    );
+    assert_eq!(overdue, Err(RequestError::Overdue));
+    lines.say("ans 1 late").await.unwrap();
+    let (asked, ()) = tokio::join!(node.handle.request(id, 2, "ask 2".to_owned()), async {
+        assert_eq!(line(&mut lines).await.unwrap(), "ask 2");
+        lines.say("ans 2").await.unwrap();
+    });
+    assert_eq!(asked.unwrap().0, "ans 2");
+    assert_eq!(node.active().await, [id]);
+    assert_eq!(node.handle.peers().await.unwrap()[0].strikes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ends_answers_its_requests() {
+    let (node, mut lines, id) = pair().await;
+    let (closed, ()) = tokio::join!(node.handle.request(id, 1, "ask 1".to_owned()), async {
+        line(&mut lines).await.unwrap();
+        lines.say("bye bye").await.unwrap();
+    });
+    match closed {
+        Err(RequestError::Closed(reason)) => assert_eq!(reason.kind, Kind::Left),
+        other => panic!("{other:?}"),
+    }
+    let dead = node.handle.request(id, 1, "ask 1".to_owned()).await;
+    assert!(matches!(dead, Err(RequestError::NotSent(NotSent::Dead(_)))));
+}
+
+async fn asked(node: &mut Running) -> Token {
+    node.until(|event| match event {
+        Event::Request { token, .. } => Some(*token),
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn their_requests_are_answered_refused_or_given_up() {
+    let (mut node, mut lines, _) = pair().await;
+    lines.say("ask 1").await.unwrap();
+    let token = asked(&mut node).await;
+    let handle = node.handle.clone();
+    handle.respond(token, "ans 1".to_owned()).await.unwrap().unwrap();
+    assert_eq!(line(&mut lines).await.unwrap(), "ans 1");
+    let twice = handle.respond(token, "ans 1".to_owned()).await.unwrap();
+    assert_eq!(twice, Err(NotSent::NoSuchRequest(token)));
+
+    lines.say("ask 2").await.unwrap();
+    let token = asked(&mut node).await;
+    handle.refuse(token).await.unwrap().unwrap();
+    assert_eq!(handle.refuse(token).await.unwrap(), Err(NotSent::NoSuchRequest(token)));
+
+    lines.say("ask 3").await.unwrap();
+    let token = asked(&mut node).await;
+    let lives = crate::stranger::lives(lines);
+    let given_up = node
+        .until(|event| match event {
+            Event::RequestGivenUp { token } => Some(*token),
+            _ => None,
+        })
+        .await;
+    assert_eq!(given_up, token);
+    tokio::time::sleep(secs(1)).await;
+    lives.abort();
+}
