@@ -21,8 +21,8 @@ use crate::handle::{Asked, Command};
 use crate::network::Network;
 use crate::session::Told;
 use crate::sessions::Session;
-use crate::stopping::Stopping;
 use crate::setup::{Setup, StartError, halves, remembered};
+use crate::stopping::Stopping;
 
 /// How long accepting rests after the system could not.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

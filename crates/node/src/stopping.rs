@@ -36,9 +36,9 @@ impl<N: Network> Owner<N> {
 
     /// Whether the last words are said, or their time is over.
     pub(crate) fn is_over(&self) -> bool {
-        self.stopping.as_ref().is_some_and(|stopping| {
-            stopping.until <= Instant::now() || self.sessions.is_empty()
-        })
+        self.stopping
+            .as_ref()
+            .is_some_and(|stopping| stopping.until <= Instant::now() || self.sessions.is_empty())
     }
 
     /// Delivers what is left to deliver, and answers those who wait for the end.
@@ -53,9 +53,9 @@ impl<N: Network> Owner<N> {
             }
         }
         // What the store had no room for goes in once something is written.
-        while self.keep_book() > 0 && Instant::now() < until {
-            let Some((store, _)) = &self.store else { break };
-            if !written(Arc::clone(store)).await {
+        while let Some(store) = self.store.as_ref().map(|(store, _)| Arc::clone(store)) {
+            let taken = self.keep_book();
+            if !written(store).await || taken == 0 || until <= Instant::now() {
                 break;
             }
         }

@@ -25,7 +25,6 @@ pub(crate) struct Toy {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
-    pub(crate) name: String,
     pub(crate) version: u32,
 }
 
@@ -75,6 +74,8 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn new(io: TcpStream) -> Self {
+        // The kernel waits in real time, which here stands still.
+        io.set_nodelay(true).unwrap();
         let (input, output, traffic) = (Vec::new(), Vec::new(), (0, 0));
         Self {
             io,
@@ -160,10 +161,7 @@ impl Network for Toy {
         Ok(Live {
             identity: identity(name),
             tie: Tie::between(&self.name, &name),
-            profile: Profile {
-                name: name.to_owned(),
-                version,
-            },
+            profile: Profile { version },
             greeted: Greeted {
                 services: None,
                 agent: PeerText::default(),

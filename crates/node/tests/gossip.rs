@@ -3,6 +3,7 @@
 use peerage_book::{Role, Source};
 
 use crate::common::{node, nowhere, secs};
+use crate::finding::list;
 use crate::stranger::{Waiting, greeted, line, lives};
 
 #[tokio::test(start_paused = true)]
@@ -31,8 +32,9 @@ async fn addresses_are_believed_only_when_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn who_dialled_us_is_told_of_others_once_and_whom_we_dialled_never() {
     let other = node(|_| ());
-    let mut node = node(|_| ());
-    node.pin(other.at, Role::Static).await;
+    let found = [other.at];
+    // Those that the operator chose are nobody else's business.
+    let mut node = node(|setup| setup.finders = vec![list(found)]);
     node.established().await;
     let mut lines = greeted(node.at, "-").await;
     node.established().await;
@@ -45,7 +47,11 @@ async fn who_dialled_us_is_told_of_others_once_and_whom_we_dialled_never() {
     let (waiting, at) = Waiting::new().await;
     node.pin(at, Role::Static).await;
     let mut lines = waiting.greeted("\ngetaddr").await;
-    assert_eq!(line(&mut lines).await.unwrap(), "getaddr", "its own question");
+    assert_eq!(
+        line(&mut lines).await.unwrap(),
+        "getaddr",
+        "its own question"
+    );
     let silence = tokio::time::timeout(secs(30), line(&mut lines)).await;
     assert!(silence.is_err(), "{silence:?}");
 }
@@ -56,8 +62,13 @@ async fn a_list_that_is_too_long_is_an_offence() {
     let mut node = node(|_| ());
     let mut lines = greeted(node.at, "-").await;
     node.established().await;
-    let list: Vec<_> = (1..=1_001).map(|port| format!("127.0.0.1:{port}")).collect();
-    lines.say(&format!("addr {}", list.join(","))).await.unwrap();
+    let list: Vec<_> = (1..=1_001)
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect();
+    lines
+        .say(&format!("addr {}", list.join(",")))
+        .await
+        .unwrap();
     let (_, reason) = node.closed().await;
     assert_eq!(reason.kind, peerage_core::Kind::Malformed);
     assert_eq!(node.handle.overview().await.unwrap().known, 0);

@@ -80,8 +80,9 @@ async fn a_full_disk_is_seen_and_nothing_is_lost() {
         ..Options::default()
     });
     let far = |at: u16| {
-        let [high, low] = at.to_be_bytes();
-        std::net::SocketAddr::from(([1, high, low, 1], 80)).into()
+        // A group of its own for each.
+        let [first, second] = [at / 200, at % 200].map(|byte| u8::try_from(byte).unwrap());
+        std::net::SocketAddr::from(([30 + first, second, 1, 1], 80)).into()
     };
     let other = node(|setup| {
         with(setup, &store);
@@ -122,9 +123,7 @@ async fn a_new_status_ends_those_who_are_of_no_use_by_name() {
     assert_eq!(ended, [id]);
     let named = node
         .until(|event| match event {
-            Event::Incompatible { id, key, reason } => {
-                Some((*id, key.to_string(), reason.kind))
-            }
+            Event::Incompatible { id, key, reason } => Some((*id, key.to_string(), reason.kind)),
             _ => None,
         })
         .await;
@@ -152,7 +151,8 @@ async fn a_static_peer_that_was_away_for_a_day_is_back_within_minutes() {
     let other = crate::common::node(|setup| {
         setup.listeners = vec![peerage_net::Listener::bind(back).unwrap()];
     });
-    let events = async { while !matches!(node.events.next().await, Some(Event::Established { .. })) {} };
+    let events =
+        async { while !matches!(node.events.next().await, Some(Event::Established { .. })) {} };
     tokio::time::timeout(secs(600), events).await.unwrap();
     drop(other);
 }

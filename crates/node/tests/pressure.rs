@@ -12,7 +12,10 @@ use crate::stranger::{greeted, line, lives};
 /// Says this until the node takes no more; how many bytes it took.
 async fn flood(lines: &mut Lines, line: &str) -> usize {
     let mut taken = 0;
-    while tokio::time::timeout(secs(1), lines.say(line)).await.is_ok_and(|it| it.is_ok()) {
+    while tokio::time::timeout(secs(1), lines.say(line))
+        .await
+        .is_ok_and(|it| it.is_ok())
+    {
         taken += line.len() + 1;
         assert!(taken < 256 << 20, "it is read without end");
     }
@@ -32,7 +35,10 @@ async fn a_flood_is_not_read_while_nobody_takes_it_and_others_are_served() {
     let (mut node, flooding) = flooded().await;
     let overview = node.handle.overview().await.unwrap();
     // The inbox, and what was read ahead.
-    assert!(overview.peers.unread <= (4 << 20) + (1 << 20), "{overview:?}");
+    assert!(
+        overview.peers.unread <= (4 << 20) + (1 << 20),
+        "{overview:?}"
+    );
     let mut other = greeted(node.at, "-").await;
     other.say("ping 77").await.unwrap();
     assert_eq!(line(&mut other).await.as_deref(), Some("pong 77"));
@@ -84,7 +90,7 @@ async fn a_deaf_application_loses_no_session() {
                     _ = talk.tick() => lines.say("say more").await.unwrap(),
                     line = lines.line() => {
                         let line = line.expect("no goodbye");
-                        let nonce = line.strip_prefix("ping ").expect("a ping");
+                        let nonce = line.strip_prefix("ping ").expect(&line);
                         lines.say(&format!("pong {}", nonce)).await.unwrap();
                     }
                 }
@@ -131,7 +137,11 @@ async fn a_peer_that_takes_nothing_is_let_go() {
     }
     let (closed, reason) = node.closed().await;
     assert_eq!((closed, reason.kind), (id, Kind::Timeout));
-    assert!(reason.message.contains("took nothing"), "{}", reason.message);
+    assert!(
+        reason.message.contains("took nothing"),
+        "{}",
+        reason.message
+    );
     assert_eq!(node.handle.overview().await.unwrap().peers.sending, 0);
     drop(lines);
 }
@@ -154,6 +164,9 @@ async fn a_clock_that_jumps_costs_no_peer() {
     tokio::time::sleep(secs(300)).await;
     let peers = node.handle.peers().await.unwrap();
     assert_eq!((peers[0].id, peers[0].phase), (id, Phase::Active));
-    assert!(peers[0].age < Duration::from_secs(1_000), "stalls are left out");
+    assert!(
+        peers[0].age < Duration::from_secs(1_000),
+        "stalls are left out"
+    );
     lives.abort();
 }

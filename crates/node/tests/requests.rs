@@ -41,10 +41,9 @@ async fn each_request_has_its_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_is_no_answer_and_no_offence() {
     let (node, mut lines, id) = pair().await;
-    let (overdue, ()) = tokio::join!(
-        node.handle.request(id, 1, "ask 1".to_owned()),
-        async { assert_eq!(line(&mut lines).await.unwrap(), "ask 1") }
-    );
+    let (overdue, ()) = tokio::join!(node.handle.request(id, 1, "ask 1".to_owned()), async {
+        assert_eq!(line(&mut lines).await.unwrap(), "ask 1")
+    });
     assert_eq!(overdue, Err(RequestError::Overdue));
     lines.say("ans 1 late").await.unwrap();
     let (asked, ()) = tokio::join!(node.handle.request(id, 2, "ask 2".to_owned()), async {
@@ -85,7 +84,11 @@ async fn their_requests_are_answered_refused_or_given_up() {
     lines.say("ask 1").await.unwrap();
     let token = asked(&mut node).await;
     let handle = node.handle.clone();
-    handle.respond(token, "ans 1".to_owned()).await.unwrap().unwrap();
+    handle
+        .respond(token, "ans 1".to_owned())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(line(&mut lines).await.unwrap(), "ans 1");
     let twice = handle.respond(token, "ans 1".to_owned()).await.unwrap();
     assert_eq!(twice, Err(NotSent::NoSuchRequest(token)));
@@ -93,7 +96,10 @@ async fn their_requests_are_answered_refused_or_given_up() {
     lines.say("ask 2").await.unwrap();
     let token = asked(&mut node).await;
     handle.refuse(token).await.unwrap().unwrap();
-    assert_eq!(handle.refuse(token).await.unwrap(), Err(NotSent::NoSuchRequest(token)));
+    assert_eq!(
+        handle.refuse(token).await.unwrap(),
+        Err(NotSent::NoSuchRequest(token))
+    );
 
     lines.say("ask 3").await.unwrap();
     let token = asked(&mut node).await;

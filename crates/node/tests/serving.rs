@@ -16,7 +16,10 @@ async fn a_ban_of_an_address_ends_its_sessions_and_shuts_the_door() {
     other.pin(node.at, Role::Static).await;
     let id = node.established().await;
     let subject = Subject::Net("127.0.0.0/8".parse().unwrap());
-    let banned = node.handle.ban(subject.clone(), Some(secs(3_600)), "enough").await;
+    let banned = node
+        .handle
+        .ban(subject.clone(), Some(secs(3_600)), "enough")
+        .await;
     banned.unwrap().unwrap();
     let (closed, reason) = node.closed().await;
     assert_eq!((closed, reason.kind), (id, Kind::Rejected));
@@ -69,7 +72,11 @@ async fn silent_strangers_make_room_for_one_who_speaks() {
     honest.say("hello - 7").await.unwrap();
     let id = node.established().await;
     let peers = node.handle.peers().await.unwrap();
-    assert!(peers.iter().any(|peer| peer.id == id && peer.phase == Phase::Active));
+    assert!(
+        peers
+            .iter()
+            .any(|peer| peer.id == id && peer.phase == Phase::Active)
+    );
     // The oldest of the silent ones is gone, without a wait for its goodbye.
     let oldest = &mut silent[0];
     assert!(oldest.line().await.unwrap().starts_with("hello"));

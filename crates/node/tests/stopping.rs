@@ -17,7 +17,10 @@ async fn a_node_that_stops_says_goodbye_within_its_limit() {
     let id = node.established().await;
     let before = Instant::now();
     node.handle.stop().await;
-    assert!(before.elapsed() < secs(3), "a silent handshake holds nobody up");
+    assert!(
+        before.elapsed() < secs(3),
+        "a silent handshake holds nobody up"
+    );
     assert_eq!(line(&mut lines).await.as_deref(), Some("bye quitting"));
     assert_eq!(line(&mut lines).await, None);
     // Every session has its end, also when the node is gone.

@@ -48,14 +48,17 @@ impl Waiting {
 
 /// The next line that is no ping; pings are answered.
 pub(crate) async fn line(lines: &mut Lines) -> Option<String> {
-    loop {
-        let line = tokio::time::timeout(secs(3_600), lines.line());
-        let line = line.await.expect("a line within the hour")?;
-        match line.strip_prefix("ping ") {
-            Some(nonce) => lines.say(&format!("pong {nonce}")).await.unwrap(),
-            None => return Some(line),
+    let heard = async {
+        loop {
+            let line = lines.line().await?;
+            match line.strip_prefix("ping ") {
+                Some(nonce) => lines.say(&format!("pong {nonce}")).await.unwrap(),
+                None => return Some(line),
+            }
         }
-    }
+    };
+    let heard = tokio::time::timeout(secs(3_600), heard).await;
+    heard.expect("a line within the hour")
 }
 
 /// Answers pings until the end.
