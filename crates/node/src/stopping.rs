@@ -54,8 +54,9 @@ impl<N: Network> Owner<N> {
         }
         // What the store had no room for goes in once something is written.
         while let Some(store) = self.store.as_ref().map(|(store, _)| Arc::clone(store)) {
-            let taken = self.keep_book();
-            if !written(store).await || taken == 0 || until <= Instant::now() {
+            let has_room = store.room() > 0;
+            let is_all = has_room && self.keep_book() == 0;
+            if !written(store).await || is_all || until <= Instant::now() {
                 break;
             }
         }
