@@ -12,6 +12,7 @@ mod common;
 
 mod acceptance;
 mod blocking;
+mod crowd;
 mod errors;
 mod ethereum;
 mod isolated;
