@@ -15,6 +15,7 @@ mod blocking;
 mod crowd;
 mod errors;
 mod ethereum;
+mod faulty;
 mod isolated;
 mod key;
 mod names;
