@@ -61,6 +61,13 @@ impl NodeArgs {
         network.node(&self.setup(tables, route)?).map_err(usage)
     }
 
+    /// Whether anything was said about the node.
+    pub(crate) fn is_any_given(&self) -> bool {
+        let options = self.services.is_some() || self.height.is_some() || self.head.is_some();
+        let chain = self.chain != "mainnet";
+        chain || self.isolated || options || !self.capabilities.is_empty()
+    }
+
     /// How the node is to be; whatever is made of it is the same node.
     pub(crate) fn setup(&self, tables: &Tables, route: Route) -> Result<Setup, Failed> {
         let key = match &self.key {
@@ -250,7 +257,7 @@ fn expected_span() -> String {
 }
 
 /// A block: `22000000`, or `22000000:1740000000` with its time.
-fn head(text: &str) -> Result<Head, String> {
+pub(crate) fn head(text: &str) -> Result<Head, String> {
     let wrong = || "expected a block's number, or number:time".to_owned();
     let number = |text: &str| text.parse().map_err(|_| wrong());
     Ok(match text.split_once(':') {
@@ -266,7 +273,7 @@ fn head(text: &str) -> Result<Head, String> {
 }
 
 /// A capability: `eth/69`.
-fn capability(text: &str) -> Result<Capability, String> {
+pub(crate) fn capability(text: &str) -> Result<Capability, String> {
     let parts = text.split_once('/');
     let parts = parts.and_then(|(name, version)| Some((name, version.parse().ok()?)));
     let (name, version) = parts.ok_or("expected a name and a version such as eth/69")?;

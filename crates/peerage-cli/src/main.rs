@@ -4,6 +4,8 @@
 //! 2 usage or configuration; 3 environment; 130 interrupted.
 
 mod args;
+mod book;
+mod data;
 mod decode;
 mod definition;
 mod demo;
@@ -13,8 +15,10 @@ mod key;
 mod listen;
 mod output;
 mod probe;
+mod serve;
 mod sim;
 mod transcript;
+mod why;
 
 use std::process::ExitCode;
 
@@ -49,6 +53,12 @@ enum Command {
     Probe(probe::Args),
     /// Greet inbound peers, a line each.
     Listen(listen::Args),
+    /// Find and keep peers of any number of networks, in the foreground.
+    Serve(Box<serve::Args>),
+    /// Why a peer is here or not: its whole story, from first heard of to now.
+    Why(why::Args),
+    /// Look at and change what a node remembers.
+    Book(book::Args),
     /// Find nodes of a network by discovery v5, a line each.
     Find(find::Args),
     /// Talk discovery v5: ask a node, or be one.
@@ -107,13 +117,17 @@ const LAST_FIGURES: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Runs the command until it ends or is interrupted.
 ///
-/// `disc serve` hears of an interrupt itself and is left a moment for its last figures; dropping the
-/// others closes what they opened.
+/// `disc serve` hears of an interrupt itself and is left a moment for its last figures, and `serve`
+/// says goodbye for as long as that takes; dropping the others closes what they opened.
 async fn run(cli: Cli) -> Result<Exit, output::Failed> {
     let tables = peerage::networks::tables(cli.tables).map_err(output::usage)?;
     let mut out = Out::stdout();
     let ends_itself = matches!(&cli.command, Command::Disc(args) if args.ends_itself());
+    let is_daemon = matches!(&cli.command, Command::Serve(_));
     let interrupted = async {
+        if is_daemon {
+            std::future::pending::<()>().await;
+        }
         drop(ctrl_c().await);
         if ends_itself {
             tokio::time::sleep(LAST_FIGURES).await;
@@ -124,6 +138,9 @@ async fn run(cli: Cli) -> Result<Exit, output::Failed> {
             Command::Demo(args) => demo::run(args, &mut out).await,
             Command::Probe(args) => probe::run(args, tables, &mut out).await,
             Command::Listen(args) => listen::run(args, tables, &mut out).await,
+            Command::Serve(args) => serve::run(*args, tables, &mut out).await,
+            Command::Why(args) => why::run(&args, &tables, &mut out),
+            Command::Book(args) => book::run(&args, &tables, &mut out),
             Command::Find(args) => find::run(args, tables, &mut out).await,
             Command::Disc(args) => disc::run(args, tables, &mut out).await,
             Command::Decode(args) => decode::run(&args, &tables, &mut out),

@@ -49,6 +49,15 @@ impl Failed {
         self.exit
     }
 
+    /// The same, with the place where it is wrong before it.
+    #[must_use]
+    pub(crate) fn within(self, place: String) -> Self {
+        Self {
+            error: self.error.context(place),
+            ..self
+        }
+    }
+
     /// Whether whoever read our output went away, which is no reason to complain.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         let io = self.error.downcast_ref::<io::Error>();
@@ -160,6 +169,12 @@ impl Out {
     /// Text as it is, a control sequence for one.
     pub(crate) fn raw(&mut self, text: &str) -> io::Result<()> {
         self.to.write_all(text.as_bytes())
+    }
+
+    /// Bytes as they are, all of them at once.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.to.write_all(bytes)?;
+        self.to.flush()
     }
 
     /// One JSON object on a line of its own, with `"v"` and `"type"` in it.

@@ -3,6 +3,8 @@
 
 #[path = "cli/ethereum.rs"]
 mod ethereum;
+#[path = "cli/serve.rs"]
+mod serve;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
@@ -14,7 +16,8 @@ fn peerage(args: &[&str]) -> Command {
     command
         .args(args)
         .env_remove("PEERAGE_TABLES")
-        .env_remove("PEERAGE_KEY_FILE");
+        .env_remove("PEERAGE_KEY_FILE")
+        .env_remove("PEERAGE_DATA");
     command
 }
 

@@ -1,5 +1,6 @@
 //! Reading, also while somebody else writes.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use peerage_book::{Address, Ban, Event, Key, Snapshot, Standing, Story, Subject, Verdict};
@@ -37,6 +38,16 @@ impl Loaded {
         }
     }
 }
+
+/// Who is asked about.
+enum Asked<'a> {
+    Key(&'a Key),
+    Ip(IpAddr),
+}
+
+/// Candidates of a realm that are known at an endpoint of this pattern.
+const AT: &str = "SELECT id FROM peers WHERE realm = ?1 AND EXISTS (
+    SELECT 1 FROM json_each(body, '$.spots') WHERE value ->> 'at' LIKE ?2) ORDER BY id";
 
 /// The most events read of a peer for a book: more than any book keeps.
 const EVENTS: usize = 256;
@@ -160,25 +171,39 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read.
     pub fn story(&self, realm: &Realm, key: &Key) -> Result<Vec<Story>, StoreError> {
-        self.stories(realm, key)
+        self.stories(realm, &Asked::Key(key))
             .map_err(|source| self.failed(source))
     }
 
-    fn stories(&self, realm: &Realm, key: &Key) -> rusqlite::Result<Vec<Story>> {
+    /// The same of everybody known at this address, whatever the port.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn stories_at(&self, realm: &Realm, ip: IpAddr) -> Result<Vec<Story>, StoreError> {
+        self.stories(realm, &Asked::Ip(ip.to_canonical()))
+            .map_err(|source| self.failed(source))
+    }
+
+    fn stories(&self, realm: &Realm, asked: &Asked<'_>) -> rusqlite::Result<Vec<Story>> {
         let moment = self.db.unchecked_transaction()?;
         let Some(realm_id) = self.realm_id(realm)? else {
             return Ok(Vec::new());
         };
-        let mut ids = self.ids(
-            "SELECT id FROM peers WHERE realm = ?1 AND key = ?2",
-            realm_id,
-            &key.to_string(),
-        )?;
-        if let (true, Key::Address(Address::At(endpoint))) = (ids.is_empty(), key) {
-            let sql = "SELECT id FROM peers WHERE realm = ?1 AND EXISTS (
-                SELECT 1 FROM json_each(body, '$.spots') WHERE value ->> 'at' = ?2) ORDER BY id";
-            ids = self.ids(sql, realm_id, &endpoint.to_string())?;
-        }
+        let ids = match asked {
+            Asked::Key(key) => {
+                let sql = "SELECT id FROM peers WHERE realm = ?1 AND key = ?2";
+                let ids = self.ids(sql, realm_id, &key.to_string())?;
+                match key {
+                    Key::Address(Address::At(endpoint)) if ids.is_empty() => {
+                        self.ids(AT, realm_id, &endpoint.to_string())?
+                    }
+                    Key::Address(_) | Key::Identity(_) => ids,
+                }
+            }
+            // The port follows; an address has no character that a pattern means otherwise.
+            Asked::Ip(IpAddr::V4(ip)) => self.ids(AT, realm_id, &format!("{ip}:%"))?,
+            Asked::Ip(IpAddr::V6(ip)) => self.ids(AT, realm_id, &format!("[{ip}]:%"))?,
+        };
         let bans = self.bans_of(realm_id)?;
         let mut stories = Vec::new();
         let mut ignored = Loaded::default();

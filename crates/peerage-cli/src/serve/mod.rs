@@ -1,0 +1,311 @@
+//! `peerage serve`: nodes that find and keep peers, in the foreground.
+
+mod config;
+mod plan;
+mod show;
+mod start;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage::Tables;
+use peerage::discv5::Record;
+use peerage::node::store::Store;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+use self::plan::plan;
+use self::show::Log;
+use self::start::{Running, Told, start};
+use crate::args::{NetworkArg, NodeArgs, record, span};
+use crate::data::{self, DataArg};
+use crate::output::{Exit, Failed, Out, environment, misused};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "It tells what happens on stderr, a line each; with --json on stdout, an object each: listening,
+established, closed, failed, misbehaved, incompatible, stalled, status, stopping, stopped.
+
+A configuration has a [[node]] for each network and chain:
+
+  data = \"/var/lib/peerage\"
+  status = \"30s\"
+
+  [[node]]
+  network = \"zcash\"
+  chain = \"mainnet\"
+  listen = [\"0.0.0.0:8233\"]
+  static = [\"zec://node.example.org\"]
+  bans = [\"192.0.2.0/24\", { of = \"198.51.100.7\", for = \"24h\", why = \"spam\" }]
+  limits = { inbound = 125, outbound = 75 }
+  seeds = { table = true, dns = [], https = [], peers = [] }
+
+  [[node]]
+  network = \"ethereum\"
+  chain = \"hoodi\"
+  head = \"22000000\"
+  discovery = { bind = [\"0.0.0.0:30303\"], boot = [\"enr:…\"] }
+
+Beside these a node takes trusted, key, proxy, isolated, services, height and capabilities. Static
+and trusted peers and bans are put into the book at the start; leaving one out of the file does not
+take it out of the book: `peerage book remove` and `unban` do.
+
+The first interrupt says goodbye to all peers and writes the book; a second one ends it at once.
+Exit code: 0 at the end of --for or on SIGTERM, 130 when interrupted, 2 for a mistake in the
+configuration, 3 if a port or the data directory cannot be had.
+
+Examples:
+  peerage serve --config peerage.toml
+  peerage serve zcash --json
+  peerage serve zcash --chain regtest --listen 127.0.0.1:0 --peer 127.0.0.1:18344 --data ./data"
+)]
+pub(crate) struct Args {
+    /// The network, where one is enough.
+    #[arg(
+        value_name = "NETWORK",
+        required_unless_present = "config",
+        conflicts_with = "config"
+    )]
+    network: Option<NetworkArg>,
+
+    /// The configuration, for any number of networks.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    data: DataArg,
+
+    #[command(flatten)]
+    node: NodeArgs,
+
+    /// Where to listen; may be given several times. The chain's customary port on every IPv4
+    /// interface when not given, and nowhere through a proxy.
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "config")]
+    listen: Vec<SocketAddr>,
+
+    /// Listen nowhere.
+    #[arg(long, conflicts_with_all = ["listen", "config"])]
+    no_listen: bool,
+
+    /// A peer to be connected to always; may be given several times.
+    #[arg(long = "peer", value_name = "PEER", conflicts_with = "config")]
+    peers: Vec<String>,
+
+    /// The same, and no automatic ban concerns it.
+    #[arg(long, value_name = "PEER", conflicts_with = "config")]
+    trusted: Vec<String>,
+
+    /// The most peers that dialled us.
+    #[arg(long = "max-in", value_name = "N", conflicts_with = "config")]
+    inbound: Option<u16>,
+
+    /// The most peers that we dial.
+    #[arg(long = "max-out", value_name = "N", conflicts_with = "config")]
+    outbound: Option<u16>,
+
+    /// Dial through this SOCKS5 proxy only: socks5h://host:port.
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    proxy: Option<String>,
+
+    /// Do not ask the seeds of the chain's table.
+    #[arg(long, conflicts_with = "config")]
+    no_seeds: bool,
+
+    /// A peer to ask for others at the beginning; may be given several times.
+    #[arg(long = "seed-peer", value_name = "PEER", conflicts_with = "config")]
+    ask: Vec<String>,
+
+    /// Where discovery listens, once for each family; as the listeners when not given.
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "config")]
+    discovery: Vec<SocketAddr>,
+
+    /// A node that discovery asks first; may be given several times. Those of the chain's table
+    /// when not given.
+    #[arg(long = "bootnode", value_name = "ENR", value_parser = record, conflicts_with = "config")]
+    boot: Vec<Record>,
+
+    /// Look for nobody by discovery.
+    #[arg(long, conflicts_with_all = ["discovery", "boot", "config"])]
+    no_discovery: bool,
+
+    /// How often figures are told; every 30 s when not given.
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    status: Option<Duration>,
+
+    /// Stop after this much time.
+    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    time: Option<Duration>,
+
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What happens waits here for stdout; beyond, nodes read less from their peers.
+const WAITING: usize = 256;
+
+/// How long the last changes may take to reach the disk.
+const LAST_WRITE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
+    if args.config.is_some() && args.node.is_any_given() {
+        return Err(misused(
+            "--config says which node this is: write the chain, the key and the rest there",
+        ));
+    }
+    let plan = plan(&args, &tables)?;
+    let mut log = Log {
+        out,
+        json: args.json,
+    };
+    let mut signals = Signals::new()
+        .map_err(|error| environment(error, "cannot be told of the signals that end it"))?;
+    let store = Arc::new(data::open(&plan.data)?);
+    let (tell, mut told) = mpsc::channel(WAITING);
+    let mut nodes = Vec::new();
+    for (number, of) in plan.nodes.into_iter().enumerate() {
+        nodes.push(start(of, number, &plan.data, &store, tell.clone()).await?);
+    }
+    // The nodes alone tell now: when all have stopped, there is nothing more.
+    drop(tell);
+    for node in &nodes {
+        log.listening(node)?;
+    }
+    let mut figures = interval_at(Instant::now() + plan.status, plan.status);
+    figures.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let deadline = args.time.map(|time| Instant::now() + time);
+    let exit = loop {
+        tokio::select! {
+            biased;
+            exit = signals.end() => break exit,
+            () = at(deadline) => break Exit::Yes,
+            _ = figures.tick() => tell_figures(&mut log, &nodes).await?,
+            event = told.recv() => match event {
+                Some((number, event)) => tell_event(&mut log, &nodes, number, &event)?,
+                None => break Exit::Environment,
+            },
+        }
+    };
+    log.says("stopping", "saying goodbye")?;
+    stop(&mut log, &nodes, &mut told, &mut signals).await?;
+    drop(nodes);
+    let written = finish(store).await;
+    log.says("stopped", "all is written")?;
+    written.map(|()| exit)
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn tell_figures(log: &mut Log<'_>, nodes: &[Running]) -> Result<(), Failed> {
+    for node in nodes {
+        if let Some(overview) = node.overview().await {
+            log.status(&node.realm, &overview)?;
+        }
+    }
+    Ok(())
+}
+
+fn tell_event(
+    log: &mut Log<'_>,
+    nodes: &[Running],
+    number: usize,
+    event: &Told,
+) -> Result<(), Failed> {
+    match nodes.get(number) {
+        Some(node) => log.told(&node.realm, event),
+        None => Ok(()),
+    }
+}
+
+/// Stops all nodes at once and tells what happens meanwhile; another signal ends the wait.
+async fn stop(
+    log: &mut Log<'_>,
+    nodes: &[Running],
+    told: &mut mpsc::Receiver<(usize, Told)>,
+    signals: &mut Signals,
+) -> Result<(), Failed> {
+    let all = async {
+        for node in nodes {
+            node.stop().await;
+        }
+    };
+    let mut all = std::pin::pin!(all);
+    let mut stopping = true;
+    loop {
+        tokio::select! {
+            biased;
+            _ = signals.end() => return Ok(()),
+            event = told.recv() => match event {
+                Some((number, event)) => tell_event(log, nodes, number, &event)?,
+                None if stopping => {}
+                None => return Ok(()),
+            },
+            () = &mut all, if stopping => stopping = false,
+        }
+    }
+}
+
+/// Writes what is left and lets go of the data directory.
+async fn finish(store: Arc<Store>) -> Result<(), Failed> {
+    let written = tokio::task::spawn_blocking(move || {
+        store.flush(LAST_WRITE)?;
+        match Arc::try_unwrap(store) {
+            Ok(store) => store.close(),
+            // A node still lets go of it, with nothing more to write.
+            Err(_) => Ok(()),
+        }
+    });
+    let written = written.await;
+    let written = written.map_err(|error| environment(error, "cannot write the book"))?;
+    written.map_err(|error| environment(error, "cannot write the book"))
+}
+
+/// The signals that end a daemon.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        #[cfg(unix)]
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt())?,
+            #[cfg(unix)]
+            terminate: signal(SignalKind::terminate())?,
+            // Whoever started it may leave; nothing is read again yet.
+            #[cfg(unix)]
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for one, and says how the command then ends. Cancelling it loses none.
+    async fn end(&mut self) -> Exit {
+        #[cfg(unix)]
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return Exit::Interrupted,
+                _ = self.terminate.recv() => return Exit::Yes,
+                _ = self.hangup.recv() => {}
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            drop(tokio::signal::ctrl_c().await);
+            Exit::Interrupted
+        }
+    }
+}

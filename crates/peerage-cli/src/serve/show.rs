@@ -1,0 +1,199 @@
+//! How a daemon tells what happens: a line of log each on stderr, or an object each on stdout.
+
+use peerage::node::Overview;
+use peerage::node::book::Key;
+use peerage::node::store::Realm;
+use peerage::{ConnectedAddr, Direction};
+use serde_json::{Value, json};
+
+use super::start::{End, Running, Told};
+use crate::data;
+use crate::output::{Failed, Out, millis_json, progress, reason_json};
+use crate::probe::{extend, facts_json};
+use crate::why::{short, span};
+
+/// Where what happens is told.
+pub(super) struct Log<'a> {
+    pub(super) out: &'a mut Out,
+    pub(super) json: bool,
+}
+
+impl Log<'_> {
+    /// A line: in words `realm  kind  words`, or as JSON.
+    fn line(
+        &mut self,
+        realm: Option<&Realm>,
+        kind: &str,
+        words: &str,
+        body: Value,
+    ) -> Result<(), Failed> {
+        let at = data::now().wall;
+        if !self.json {
+            let realm = realm.map_or_else(|| "-".to_owned(), ToString::to_string);
+            progress(&format!("{at}  {realm:<16}  {kind:<11}  {words}"));
+            return Ok(());
+        }
+        let mut whole = json!({ "at": at.0 });
+        if let Some(realm) = realm {
+            let realm = json!({ "network": &*realm.network, "chain": &*realm.chain });
+            extend(&mut whole, Some(realm));
+        }
+        extend(&mut whole, Some(body));
+        self.out.json(kind, whole)?;
+        Ok(())
+    }
+
+    pub(super) fn listening(&mut self, node: &Running) -> Result<(), Failed> {
+        let addrs: Vec<_> = node.addrs.iter().map(ToString::to_string).collect();
+        let record = node.record.as_ref().map(ToString::to_string);
+        let mut words = node.addresses.join(" and ");
+        if words.is_empty() {
+            words = "nowhere: it only dials".into();
+        }
+        let body = json!({ "addrs": addrs, "addresses": node.addresses, "enr": record });
+        self.line(Some(&node.realm), "listening", &words, body)
+    }
+
+    pub(super) fn told(&mut self, realm: &Realm, told: &Told) -> Result<(), Failed> {
+        let realm = Some(realm);
+        match told {
+            Told::Established {
+                id,
+                key,
+                addr,
+                facts,
+            } => {
+                let mut body = json!({ "session": id.0, "key": key.to_string() });
+                extend(&mut body, Some(facts_json(facts)));
+                extend(&mut body, Some(addr_json(addr)));
+                let (direction, agent) = (addr.direction(), &facts.agent);
+                let words = format!("{id} {direction} {}  {agent}", place(Some(key), Some(addr)));
+                self.line(realm, "established", &words, body)
+            }
+            Told::Closed(end) => self.closed(realm, end),
+            Told::Misbehaved {
+                id,
+                misdeed,
+                strikes,
+            } => {
+                let body =
+                    json!({ "session": id.0, "misdeed": misdeed.name(), "strikes": strikes });
+                self.line(
+                    realm,
+                    "misbehaved",
+                    &format!("{id} {misdeed}, {strikes}"),
+                    body,
+                )
+            }
+            Told::Incompatible { id, key, reason } => {
+                let body = json!({
+                    "session": id.0,
+                    "key": key.to_string(),
+                    "reason": reason_json(reason),
+                });
+                let words = format!("{id} {}: {}", short(key), reason.message);
+                self.line(realm, "incompatible", &words, body)
+            }
+            Told::Stalled { lost } => {
+                let body = json!({ "lost_ms": millis_json(*lost) });
+                let words = format!("we stood still for {} s", lost.as_secs());
+                self.line(realm, "stalled", &words, body)
+            }
+        }
+    }
+
+    fn closed(&mut self, realm: Option<&Realm>, end: &End) -> Result<(), Failed> {
+        let kind = if end.was_established {
+            "closed"
+        } else {
+            "failed"
+        };
+        let reason = &end.reason;
+        let mut body = json!({
+            "session": end.id.0,
+            "key": end.key.as_ref().map(ToString::to_string),
+            "direction": end.direction.to_string(),
+            "ending": end.ending,
+            "lasted_ms": millis_json(end.lasted),
+            "reason": reason_json(reason),
+            "advice": reason.advice(),
+        });
+        if let Some(addr) = &end.addr {
+            extend(&mut body, Some(addr_json(addr)));
+        }
+        let whom = place(end.key.as_ref(), end.addr.as_ref());
+        let lasted = i64::try_from(end.lasted.as_secs()).unwrap_or(i64::MAX);
+        let after = match end.was_established {
+            true => format!(" after {}", span(lasted)),
+            false => String::new(),
+        };
+        let words = format!(
+            "{} {} {whom}{after}, {}: {} at {}: {}",
+            end.id, end.direction, end.ending, reason.kind, reason.stage, reason.message
+        );
+        self.line(realm, kind, &words, body)
+    }
+
+    pub(super) fn status(&mut self, realm: &Realm, of: &Overview) -> Result<(), Failed> {
+        let [pending_in, pending_out] = of.peers.pending;
+        let [active_in, active_out] = of.peers.active;
+        let store = of.store.as_ref();
+        let trouble = store.and_then(|store| store.trouble.as_ref());
+        let trouble = trouble.map(ToString::to_string);
+        let body = json!({
+            "known": of.known,
+            "bans": of.bans,
+            "pending_in": pending_in,
+            "dialled": pending_out,
+            "active": of.peers.established,
+            "active_in": active_in,
+            "active_out": active_out,
+            "bytes_in": of.peers.rate_in,
+            "bytes_out": of.peers.rate_out,
+            "not_admitted": of.counters.not_admitted,
+            "refused_banned": of.counters.banned,
+            "accept_failed": of.counters.accept_failed,
+            "unwritten": store.map(|store| store.offered - store.written),
+            "trouble": trouble,
+        });
+        let mut words = format!(
+            "{} known, {pending_out} dialled, {} active: {active_in} in, {active_out} out",
+            of.known, of.peers.established
+        );
+        if let Some(trouble) = trouble {
+            words = format!("{words}; the store: {trouble}");
+        }
+        self.line(Some(realm), "status", &words, body)
+    }
+
+    /// Something of the daemon as a whole.
+    pub(super) fn says(&mut self, kind: &str, words: &str) -> Result<(), Failed> {
+        self.line(None, kind, words, json!({ "words": words }))
+    }
+}
+
+fn place(key: Option<&Key>, addr: Option<&ConnectedAddr>) -> String {
+    match (key, addr) {
+        (Some(Key::Identity(_)), Some(addr)) => {
+            let key = key.map(short).unwrap_or_default();
+            format!("{key}@{}", shown(addr))
+        }
+        (Some(key), _) => short(key),
+        (None, Some(addr)) => shown(addr),
+        (None, None) => "-".into(),
+    }
+}
+
+fn shown(addr: &ConnectedAddr) -> String {
+    match addr {
+        ConnectedAddr::InboundDirect { addr } | ConnectedAddr::OutboundDirect { addr } => {
+            addr.to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn addr_json(addr: &ConnectedAddr) -> Value {
+    let direction: Direction = addr.direction();
+    json!({ "direction": direction.to_string(), "addr": shown(addr), "kind": addr.label() })
+}

@@ -1,0 +1,418 @@
+//! Starting the nodes of a plan, each by its type; from there on they look alike.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage::devp2p::{Message, eth};
+use peerage::discv5::Record;
+use peerage::find::{self, Bind, Finder, Search};
+use peerage::net::Listener;
+use peerage::networks::{BoxFuture, Builtin, Described, PeerFacts};
+use peerage::node::book::{By, Key};
+use peerage::node::peers::{Closed, Misdeed, Phase, SessionId};
+use peerage::node::store::{Realm, Store};
+use peerage::node::{Customs, Event, EventsOf, HandleOf, Keeps, Node, Overview};
+use peerage::{
+    ConnectedAddr, Decred, Direction, Endpoint, Ethereum, Greeter, MessageOf, Protocol, Reason,
+    Zcash,
+};
+use tokio::sync::mpsc;
+
+use super::plan::{DiscoveryPlan, NodePlan};
+use crate::args::{destination, record};
+use crate::data::{self, edit, place};
+use crate::disc::show::bind;
+use crate::output::{Failed, environment, misused, usage};
+
+/// A node at work.
+pub(super) struct Running {
+    pub(super) realm: Realm,
+    /// Where it listens.
+    pub(super) addrs: Vec<Endpoint>,
+    /// The same as others write it.
+    pub(super) addresses: Vec<String>,
+    /// How discovery knows it.
+    pub(super) record: Option<Record>,
+    node: Box<dyn Served>,
+    discovery: Option<find::Handle>,
+}
+
+impl Running {
+    /// Its figures; nothing once it has stopped.
+    pub(super) async fn overview(&self) -> Option<Overview> {
+        self.node.overview().await
+    }
+
+    /// Says goodbye to everybody.
+    pub(super) async fn stop(&self) {
+        if let Some(discovery) = &self.discovery {
+            discovery.close().await;
+        }
+        self.node.stop().await;
+    }
+}
+
+/// A node whose network is forgotten.
+trait Served: Send + Sync {
+    fn overview(&self) -> BoxFuture<'_, Option<Overview>>;
+
+    fn stop(&self) -> BoxFuture<'_, ()>;
+}
+
+struct Typed<N: Keeps>(HandleOf<N>);
+
+impl<N: Keeps> Served for Typed<N> {
+    fn overview(&self) -> BoxFuture<'_, Option<Overview>> {
+        Box::pin(async { self.0.overview().await.ok() })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { self.0.stop().await })
+    }
+}
+
+/// What happened, in terms that all networks share.
+pub(super) enum Told {
+    Established {
+        id: SessionId,
+        key: Key,
+        addr: ConnectedAddr,
+        facts: Box<PeerFacts>,
+    },
+    Closed(Box<End>),
+    Misbehaved {
+        id: SessionId,
+        misdeed: Misdeed,
+        strikes: u32,
+    },
+    Incompatible {
+        id: SessionId,
+        key: Key,
+        reason: Reason,
+    },
+    Stalled {
+        lost: Duration,
+    },
+}
+
+/// The end of an attempt or a session.
+pub(super) struct End {
+    pub(super) id: SessionId,
+    pub(super) key: Option<Key>,
+    pub(super) addr: Option<ConnectedAddr>,
+    pub(super) direction: Direction,
+    pub(super) was_established: bool,
+    pub(super) ending: &'static str,
+    pub(super) reason: Reason,
+    pub(super) lasted: Duration,
+}
+
+/// Of which node, and what.
+pub(super) type Tell = mpsc::Sender<(usize, Told)>;
+
+/// What a peer's request is answered with, if with anything.
+type Answer<N> = fn(&MessageOf<N>) -> Option<MessageOf<N>>;
+
+/// Starts a node; `number` is its place in the plan.
+pub(super) async fn start(
+    plan: NodePlan,
+    number: usize,
+    folder: &Path,
+    store: &Arc<Store>,
+    tell: Tell,
+) -> Result<Running, Failed> {
+    operator(&plan, store)?;
+    let name = plan.network.network();
+    let store = Arc::clone(store);
+    let launch = Launch {
+        number,
+        store,
+        tell,
+    };
+    let started = if name == Zcash::NETWORK {
+        family::<Zcash>(&plan, launch)
+    } else if name == Decred::NETWORK {
+        family::<Decred>(&plan, launch)
+    } else if name == Ethereum::NETWORK {
+        ethereum(&plan, launch).await
+    } else {
+        Err(misused(format!("{name} cannot be served")))
+    };
+    started.map_err(|error| error.within(format!("{name} in {}", folder.display())))
+}
+
+/// Puts what the operator wants into the book, before anybody is dialled from it.
+fn operator(plan: &NodePlan, store: &Store) -> Result<(), Failed> {
+    let node = plan.network.node(&plan.setup).map_err(usage)?;
+    edit(store, &plan.realm(), |book, now| {
+        for (subject, term, why) in &plan.bans {
+            // An end that was set before is not moved at each start.
+            let stands = book
+                .bans()
+                .of(subject)
+                .is_some_and(|ban| ban.by == By::Operator);
+            if !stands {
+                let banned = book.ban(now, subject.clone(), By::Operator, *term, why);
+                banned.map_err(usage)?;
+            }
+        }
+        for (peer, role) in &plan.pins {
+            let (identity, address) = place(&destination(peer, &*node)?)?;
+            let pinned = book.pin(now, identity, address, *role);
+            pinned.map_err(|error| usage(error).within(peer.clone()))?;
+        }
+        Ok(())
+    })
+}
+
+/// What starting takes besides the plan.
+struct Launch {
+    number: usize,
+    store: Arc<Store>,
+    tell: Tell,
+}
+
+/// The node of a plan as its network knows it.
+fn greeter<N: Described>(plan: &NodePlan) -> Result<Greeter<N>, Failed> {
+    let setup = &plan.setup;
+    let table = setup.tables.load(N::NETWORK, N::builtin_table);
+    let table = table.map_err(usage)?;
+    let greeter = Greeter::<N>::on(&table, &setup.chain).map_err(usage)?;
+    let mut greeter = greeter.through(setup.route.clone()).with_key(&plan.key);
+    if setup.isolated {
+        greeter = greeter.isolated();
+    }
+    N::apply(greeter.local_mut(), &setup.options).map_err(usage)?;
+    Ok(greeter)
+}
+
+/// Binds the listeners of a plan, and tells the node where it can be dialled.
+fn listen<N: Described>(
+    plan: &NodePlan,
+    greeter: &mut Greeter<N>,
+) -> Result<Vec<Listener>, Failed> {
+    let listeners = plan.listen.iter().map(|at| {
+        let bound = Listener::bind(*at);
+        bound.map_err(|error| environment(error, format!("cannot listen at {at}")))
+    });
+    let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
+    let mut ends = listeners.iter().filter_map(|one| one.local_endpoint().ok());
+    N::set_listen_addr(greeter.local_mut(), ends.find(Endpoint::is_dialable));
+    Ok(listeners)
+}
+
+fn family<N: Customs + Builtin>(plan: &NodePlan, launch: Launch) -> Result<Running, Failed> {
+    let mut greeter = greeter::<N>(plan)?;
+    let listeners = listen(plan, &mut greeter)?;
+    let mut chain = (*greeter.local().chain).clone();
+    if !plan.seeds.table {
+        chain.dns_seeds.clear();
+        chain.https_seeds.clear();
+    }
+    chain.dns_seeds.extend(plan.seeds.dns.iter().cloned());
+    chain.https_seeds.extend(plan.seeds.https.iter().cloned());
+    greeter.local_mut().chain = Arc::new(chain);
+    let mut finders = find::seeds(&greeter).map_err(usage)?;
+    if !plan.seeds.peers.is_empty() {
+        let targets = plan.seeds.peers.iter().map(|peer| {
+            let to = greeter.destination(peer);
+            to.map(|to| to.target)
+                .map_err(|error| misused(format!("{peer:?} cannot be asked: {error}")))
+        });
+        let targets: Vec<_> = targets.collect::<Result<_, _>>()?;
+        finders.push(Box::new(find::peers(&greeter, targets)));
+    }
+    run(plan, greeter, (listeners, finders), launch, |_| None)
+}
+
+async fn ethereum(plan: &NodePlan, launch: Launch) -> Result<Running, Failed> {
+    let mut greeter = greeter::<Ethereum>(plan)?;
+    let listeners = listen(plan, &mut greeter)?;
+    let mut finders: Vec<Box<dyn Finder>> = Vec::new();
+    let mut found = None;
+    if let Some(discovery) = &plan.discovery {
+        let handle = discover(plan, discovery, &greeter, &listeners)?;
+        let ended = |error| environment(error, "cannot look for nodes");
+        // Those of other forks are wanted too: the book keeps their reason.
+        let search = Search::wanting(|record| {
+            let at = record.tcp4_endpoint().or_else(|| record.tcp6_endpoint());
+            at.is_some() && record.raw("eth").is_some()
+        });
+        let finder = handle.finder(Ethereum::NETWORK, search).await;
+        finders.push(Box::new(finder.map_err(ended)?));
+        found = Some((handle.record().await.map_err(ended)?, handle));
+    }
+    let running = run(plan, greeter, (listeners, finders), launch, nothing)?;
+    let (record, discovery) = found.unzip();
+    Ok(Running {
+        record,
+        discovery,
+        ..running
+    })
+}
+
+/// The truth of a node without a chain.
+fn nothing(asked: &Message) -> Option<Message> {
+    match asked {
+        Message::Eth(eth::Message::Request(asked)) => {
+            Some(Message::Eth(eth::Message::Response(asked.empty_answer())))
+        }
+        _ => None,
+    }
+}
+
+/// Discovery under the node's key, with a record that says which forks it follows and where.
+fn discover(
+    plan: &NodePlan,
+    discovery: &DiscoveryPlan,
+    greeter: &Greeter<Ethereum>,
+    listeners: &[Listener],
+) -> Result<find::Handle, Failed> {
+    let ends = listeners.iter().filter_map(|one| one.local_endpoint().ok());
+    let ends: Vec<SocketAddr> = ends.map(|end| end.socket_addr()).collect();
+    let wanted = match &discovery.bind[..] {
+        [] if ends.is_empty() => &[SocketAddr::from(([0, 0, 0, 0], 0))],
+        [] => &ends[..],
+        given => given,
+    };
+    let at = wanted
+        .iter()
+        .fold(Bind::default(), |at, addr| at.and(*addr));
+    let sockets = bind(&at)?;
+    let local = greeter.local();
+    let mut setup = find::setup(&plan.key, &sockets);
+    let forks = local.forks(data::now().wall);
+    let mut record_of = setup.record.raw("eth", forks.record_entry());
+    for end in ends {
+        record_of = match end {
+            SocketAddr::V4(end) => record_of.tcp4(end.port()),
+            SocketAddr::V6(end) => record_of.tcp6(end.port()),
+        };
+    }
+    setup.record = record_of;
+    setup.config.auto_update = true;
+    setup.boot = match &discovery.boot {
+        Some(boot) => boot.clone(),
+        None => {
+            let of_table = local.chain.discv5_records.iter();
+            let of_table: Result<Vec<_>, _> = of_table.map(|text| record(text)).collect();
+            of_table.map_err(|error| misused(format!("a record of the table: {error}")))?
+        }
+    };
+    Ok(find::start(setup, sockets).map_err(usage)?.handle)
+}
+
+/// Starts the node and the task that tells what happens in it.
+fn run<N: Keeps + Described>(
+    plan: &NodePlan,
+    greeter: Greeter<N>,
+    (listeners, finders): (Vec<Listener>, Vec<Box<dyn Finder>>),
+    launch: Launch,
+    answer: Answer<N>,
+) -> Result<Running, Failed> {
+    let realm = plan.realm();
+    let found_at = |at: &Endpoint| N::shown(&N::found_at(greeter.local(), *at));
+    let ends = listeners.iter().filter_map(|one| one.local_endpoint().ok());
+    let addrs: Vec<Endpoint> = ends.collect();
+    let addresses = addrs.iter().map(found_at).collect();
+    let mut node = Node::new(greeter)
+        .with_finders(finders)
+        .with_store(launch.store, realm.clone());
+    for listener in listeners {
+        node = node.with_listener(listener);
+    }
+    let limits = &mut node.setup_mut().peers.limits;
+    if let Some(inbound) = plan.inbound {
+        limits.active_in = inbound.into();
+    }
+    if let Some(outbound) = plan.outbound {
+        limits.active_out = outbound.into();
+    }
+    let started = node.start();
+    let (handle, events) = started.map_err(|error| environment(error, "cannot start the node"))?;
+    let served = Typed::<N>(handle.clone());
+    drop(tokio::spawn(follow::<N>(
+        events,
+        handle,
+        launch.number,
+        launch.tell,
+        answer,
+    )));
+    Ok(Running {
+        realm,
+        addrs,
+        addresses,
+        record: None,
+        node: Box::new(served),
+        discovery: None,
+    })
+}
+
+/// Passes on what happens until the node has stopped.
+async fn follow<N: Keeps + Described>(
+    mut events: EventsOf<N>,
+    handle: HandleOf<N>,
+    number: usize,
+    tell: Tell,
+    answer: Answer<N>,
+) {
+    while let Some(event) = events.next().await {
+        let told = match event {
+            Event::Established {
+                id,
+                key,
+                addr,
+                profile,
+            } => {
+                let facts = Box::new(N::facts(&profile, 0));
+                Told::Established {
+                    id,
+                    key,
+                    addr,
+                    facts,
+                }
+            }
+            Event::Closed(closed) => Told::Closed(Box::new(end(*closed))),
+            Event::Request { token, message } => {
+                // A session that is over needs no answer, nor does a node that stops.
+                match answer(&message) {
+                    Some(words) => drop(handle.respond(token, words).await),
+                    None => drop(handle.refuse(token).await),
+                }
+                continue;
+            }
+            Event::Misbehaved {
+                id,
+                misdeed,
+                strikes,
+            } => Told::Misbehaved {
+                id,
+                misdeed,
+                strikes,
+            },
+            Event::Incompatible { id, key, reason } => Told::Incompatible { id, key, reason },
+            Event::Stalled { lost } => Told::Stalled { lost },
+            // Whoever has no chain has no use for the rest; that a connection was one too many
+            // stands in its end.
+            _ => continue,
+        };
+        if tell.send((number, told)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn end<T: peerage::node::peers::Types<Identity = Key>>(closed: Closed<T>) -> End {
+    End {
+        id: closed.id,
+        key: closed.identity,
+        addr: closed.addr,
+        direction: closed.direction,
+        was_established: closed.phase == Phase::Active,
+        ending: closed.ending.name(),
+        reason: closed.reason,
+        lasted: closed.lasted,
+    }
+}

@@ -1,0 +1,509 @@
+//! `serve`, `why` and `book`, as a person runs them: processes on loopback, told by their lines.
+
+use std::io::{BufRead, BufReader, Read as _};
+use std::process::{Child, ChildStderr, ChildStdout, Stdio};
+
+use serde_json::Value;
+
+use super::{TempDir, code, json_lines, peerage, run, stderr};
+
+/// A running `serve --json`, ended with the value.
+struct Daemon {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    complaints: Option<ChildStderr>,
+}
+
+impl Daemon {
+    fn start(args: &[&str]) -> Self {
+        let all = [&["serve", "--json", "--for", "120s"], args].concat();
+        let mut command = peerage(&all);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        Self {
+            lines: BufReader::new(child.stdout.take().unwrap()),
+            complaints: child.stderr.take(),
+            child,
+        }
+    }
+
+    /// The next line of this kind; the end of the output is a failure.
+    fn wait(&mut self, kind: &str) -> Value {
+        self.wait_for(|line| line["type"] == kind)
+    }
+
+    fn wait_for(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut before = Vec::new();
+        loop {
+            let mut line = String::new();
+            if self.lines.read_line(&mut line).unwrap() == 0 {
+                let mut complaints = String::new();
+                let stderr = self.complaints.take();
+                stderr.unwrap().read_to_string(&mut complaints).unwrap();
+                panic!("it ended after {before:?}: {complaints}");
+            }
+            let line: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(line["v"], 1);
+            if wanted(&line) {
+                return line;
+            }
+            before.push(line);
+        }
+    }
+
+    /// Sends a signal, reads to the end, and tells the exit code and the kinds of the last lines.
+    fn end(mut self, signal: &str) -> (i32, Vec<String>) {
+        let pid = self.child.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args([signal, &pid])
+            .status();
+        assert!(sent.unwrap().success());
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).unwrap();
+        let kinds = rest.lines().map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            line["type"].as_str().unwrap().to_owned()
+        });
+        let kinds = kinds.collect();
+        (self.child.wait().unwrap().code().unwrap(), kinds)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A port nobody listens at.
+fn closed() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+const REGTEST: [&str; 4] = ["zcash", "--chain", "regtest", "--no-seeds"];
+const BOOK: [&str; 4] = ["-n", "zcash", "--chain", "regtest"];
+
+fn address(listening: &Value) -> String {
+    listening["addrs"][0].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn two_daemons_keep_each_other_and_one_finds_the_other_again_after_a_restart() {
+    let dir = TempDir::new("serve-two");
+    let (one, two) = (dir.file("one"), dir.file("two"));
+    let mut first =
+        Daemon::start(&[&REGTEST[..], &["--listen", "127.0.0.1:0", "--data", &one]].concat());
+    let at = address(&first.wait("listening"));
+    let dials = [&REGTEST[..], &["--no-listen", "--data", &two]].concat();
+    let mut second = Daemon::start(&[&dials[..], &["--peer", &at]].concat());
+    let met = second.wait("established");
+    assert_eq!(
+        (&met["key"], &met["direction"]),
+        (&at.clone().into(), &"outbound".into())
+    );
+    assert_eq!(first.wait("established")["direction"], "inbound");
+
+    // Goodbyes are told, and the exit says what ended it.
+    let (exit, kinds) = second.end("-INT");
+    assert_eq!(exit, 130);
+    let last: Vec<_> = kinds.iter().map(String::as_str).collect();
+    assert!(
+        last.ends_with(&["stopping", "closed", "stopped"]),
+        "{last:?}"
+    );
+    let left = first.wait("closed");
+    assert_eq!(left["reason"]["kind"], "closed");
+
+    // The same data, and nobody tells of the first one again.
+    let mut second = Daemon::start(&dials);
+    assert_eq!(second.wait("established")["key"], at);
+    // Its book can be read meanwhile, and not be written to.
+    let why = run(&["why", "--json", "--data", &two, &format!("zec://{at}")]);
+    assert_eq!(code(&why), 0, "{}", stderr(&why));
+    let story = &json_lines(&why)[0];
+    assert_eq!(
+        (&story["network"], &story["chain"]),
+        (&"zcash".into(), &"regtest".into())
+    );
+    assert_eq!(story["sources"][0]["kind"], "operator", "{story}");
+    assert!(story["successes"].as_u64() >= Some(1), "{story}");
+    let ended = |event: &&Value| event["what"] == "left";
+    let ended = story["history"].as_array().unwrap().iter().find(ended);
+    assert!(ended.unwrap()["lasted"].is_u64(), "{story}");
+    let busy = run(&[&["book", "remove", "--data", &two, &at], &BOOK[..]].concat());
+    assert_eq!(code(&busy), 3);
+    assert!(
+        stderr(&busy).contains("belongs to a running peerage"),
+        "{}",
+        stderr(&busy)
+    );
+    assert!(stderr(&busy).contains(&two), "{}", stderr(&busy));
+    let again = run(&[&["serve", "--for", "60s"], &dials[..]].concat());
+    assert_eq!(code(&again), 3);
+    assert!(stderr(&again).contains(&two), "{}", stderr(&again));
+    assert_eq!(second.end("-TERM").0, 0);
+    assert_eq!(first.end("-TERM").0, 0);
+}
+
+#[test]
+fn a_banned_peer_is_kept_away_after_a_restart_and_let_in_again() {
+    let dir = TempDir::new("serve-ban");
+    let (one, two) = (dir.file("one"), dir.file("two"));
+    let mut first =
+        Daemon::start(&[&REGTEST[..], &["--listen", "127.0.0.1:0", "--data", &one]].concat());
+    let at = address(&first.wait("listening"));
+    let dials = [&REGTEST[..], &["--no-listen", "--data", &two]].concat();
+    let mut second = Daemon::start(&[&dials[..], &["--peer", &at]].concat());
+    second.wait("established");
+    assert_eq!(second.end("-TERM").0, 0);
+
+    let data = ["--data", two.as_str()];
+    let ban = [
+        "book",
+        "ban",
+        "127.0.0.0/8",
+        "--for",
+        "24h",
+        "--why",
+        "it lies",
+    ];
+    let banned = run(&[&ban[..], &BOOK, &data].concat());
+    assert_eq!(code(&banned), 0, "{}", stderr(&banned));
+    let bans = run(&[&["book", "bans", "--json"], &BOOK[..], &data].concat());
+    let bans = json_lines(&bans);
+    assert_eq!(bans[0]["subject"], "127.0.0.0/8");
+    assert_eq!(
+        (&bans[0]["by"], &bans[0]["words"]),
+        (&"operator".into(), &"it lies".into())
+    );
+
+    // Two rounds of figures, and no dial between them.
+    let mut second = Daemon::start(&[&dials[..], &["--status", "300ms"]].concat());
+    for _ in 0..2 {
+        let news = second.wait_for(|line| line["type"] != "listening");
+        assert_eq!(news["type"], "status", "{news}");
+        assert_eq!((&news["known"], &news["bans"]), (&1.into(), &1.into()));
+        assert_eq!((&news["dialled"], &news["active"]), (&0.into(), &0.into()));
+    }
+    assert_eq!(second.end("-TERM").0, 0);
+    let why = run(&[&["why", "127.0.0.1"], &data[..]].concat());
+    let words = String::from_utf8(why.stdout).unwrap();
+    assert!(
+        words.contains("kept away: 127.0.0.0/8 is banned by the operator"),
+        "{words}"
+    );
+    assert!(words.contains("it lies"), "{words}");
+
+    let lift = |whom| code(&run(&[&["book", "unban", whom], &BOOK[..], &data].concat()));
+    assert_eq!((lift("127.0.0.0/8"), lift("127.0.0.0/8")), (0, 1));
+    let mut second = Daemon::start(&dials);
+    assert_eq!(second.wait("established")["key"], at);
+}
+
+#[test]
+fn why_explains_a_dead_peer_and_one_of_another_network() {
+    let dir = TempDir::new("serve-why");
+    let (one, two) = (dir.file("one"), dir.file("two"));
+    let args = [
+        "zcash",
+        "--chain",
+        "testnet",
+        "--no-seeds",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let mut other = Daemon::start(&[&args[..], &["--data", &one]].concat());
+    let other_at = address(&other.wait("listening"));
+    let dead = closed();
+    let mut daemon = Daemon::start(
+        &[
+            &REGTEST[..],
+            &[
+                "--no-listen",
+                "--data",
+                &two,
+                "--peer",
+                &dead,
+                "--peer",
+                &other_at,
+            ],
+        ]
+        .concat(),
+    );
+    let mut seen = [daemon.wait("failed"), daemon.wait("failed")];
+    seen.sort_by_key(|line| line["key"] != Value::from(dead.as_str()));
+    assert_eq!(seen[0]["reason"]["kind"], "connection_refused");
+    assert_eq!(daemon.end("-TERM").0, 0);
+
+    for (at, kind) in [(&dead, "connection_refused"), (&other_at, "wrong_network")] {
+        let why = run(&["why", "--json", "--data", &two, at]);
+        assert_eq!(code(&why), 0, "{}", stderr(&why));
+        let story = &json_lines(&why)[0];
+        let failed = story["history"].as_array().unwrap().last().unwrap();
+        assert_eq!(failed["cause"]["kind"], kind, "{story}");
+        assert_eq!(failed["advice"], story["advice"]);
+        assert!(!story["advice"].as_str().unwrap().is_empty());
+        assert_eq!(
+            (&story["type"], &story["now"]),
+            (&"story".into(), &"waiting".into())
+        );
+        assert!(story["next_dial"].is_i64(), "{story}");
+
+        let words = run(&["why", "-n", "zcash", "--data", &two, at]);
+        let words = String::from_utf8(words.stdout).unwrap();
+        for part in [
+            "not dialled before",
+            "told by   the operator",
+            "1 dials, 0 handshakes, 1 failures in a row",
+            &format!("dialled at {at}: {kind}"),
+            story["advice"].as_str().unwrap(),
+        ] {
+            assert!(words.contains(part), "{part} is missing in\n{words}");
+        }
+    }
+    let nobody = run(&["why", "--json", "--data", &two, "192.0.2.1:8233"]);
+    assert_eq!(code(&nobody), 1);
+    assert_eq!(json_lines(&nobody)[0]["type"], "unknown");
+    let none = run(&["why", "--data", &dir.file("three"), "192.0.2.1:8233"]);
+    assert_eq!(code(&none), 2);
+    assert!(
+        stderr(&none).contains("does not exist"),
+        "{}",
+        stderr(&none)
+    );
+}
+
+#[test]
+fn three_networks_run_from_one_file_and_find_each_other_by_its_rules() {
+    let dir = TempDir::new("serve-three");
+    let write = |name: &str, text: &str| {
+        let file = dir.file(name);
+        std::fs::write(&file, text).unwrap();
+        file
+    };
+    let quiet = "listen = [\"127.0.0.1:0\"]\nseeds = { table = false }";
+    let file = write(
+        "one.toml",
+        &format!(
+            "data = \"one\"\n\
+             [[node]]\nnetwork = \"zcash\"\nchain = \"regtest\"\n{quiet}\n\
+             [[node]]\nnetwork = \"decred\"\nchain = \"simnet\"\n{quiet}\n\
+             [[node]]\nnetwork = \"ethereum\"\nchain = \"hoodi\"\nlisten = [\"127.0.0.1:0\"]\n\
+             discovery = {{ bind = [\"127.0.0.1:0\"], boot = [] }}\n"
+        ),
+    );
+    let mut first = Daemon::start(&["--config", &file]);
+    let nodes: Vec<_> = (0..3).map(|_| first.wait("listening")).collect();
+    let enr = nodes[2]["enr"].as_str().unwrap();
+    let file = write(
+        "two.toml",
+        &format!(
+            "data = \"two\"\n\
+             [[node]]\nnetwork = \"zcash\"\nchain = \"regtest\"\nlisten = []\n\
+             static = [\"zec://{}\"]\nseeds = {{ table = false }}\n\
+             [[node]]\nnetwork = \"decred\"\nchain = \"simnet\"\nlisten = []\n\
+             trusted = [\"dcr://{}\"]\nseeds = {{ table = false }}\n\
+             [[node]]\nnetwork = \"ethereum\"\nchain = \"hoodi\"\nlisten = [\"127.0.0.1:0\"]\n\
+             discovery = {{ bind = [\"127.0.0.1:0\"], boot = [\"{enr}\"] }}\n",
+            address(&nodes[0]),
+            address(&nodes[1]),
+        ),
+    );
+    let mut second = Daemon::start(&["--config", &file]);
+    let mut met: Vec<_> = (0..3)
+        .map(|_| {
+            second.wait("established")["network"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    met.sort();
+    // Ethereum by discovery alone.
+    assert_eq!(met, ["decred", "ethereum", "zcash"]);
+    assert_eq!(second.end("-TERM").0, 0);
+    let two = dir.file("two");
+    let why = run(&["why", "--json", "--data", &two, enr]);
+    let story = &json_lines(&why)[0];
+    assert_eq!(story["sources"][0]["kind"], "discovery", "{story}");
+    assert_eq!(
+        story["history"].as_array().unwrap().last().unwrap()["what"],
+        "left"
+    );
+    let enode = nodes[2]["addresses"][0].as_str().unwrap();
+    let by_enode = run(&["why", "--json", "--data", &two, "--chain", "hoodi", enode]);
+    assert_eq!(json_lines(&by_enode)[0]["key"], story["key"]);
+}
+
+#[test]
+fn a_mistake_in_the_configuration_has_a_file_a_place_and_a_hint() {
+    let dir = TempDir::new("serve-config");
+    let file = dir.file("wrong.toml");
+    let good = "[[node]]\nnetwork = \"zcash\"\nchain = \"regtest\"\n";
+    for (text, place, part) in [
+        (
+            format!("{good}lisen = []\n"),
+            ":4:1: ",
+            "did you mean listen?",
+        ),
+        (
+            "[[node]]\nnetwork = \"btc\"\n".into(),
+            ":2:11: ",
+            "there are ethereum, zcash, decred",
+        ),
+        (
+            format!("{good}listen = [\"here\"]\n"),
+            ":4:11: ",
+            "socket address",
+        ),
+        (
+            format!("{good}limits = {{ inbound = -1 }}\n"),
+            ":4:22: ",
+            "-1",
+        ),
+        (
+            format!("{good}bans = [\"1.2.3.4/99\"]\n"),
+            ":4:9: ",
+            "no range",
+        ),
+        (format!("{good}height = \n"), ":4:", ""),
+        (
+            format!("{good}head = \"5\"\n"),
+            ": zcash regtest: ",
+            "does not know the option head",
+        ),
+        (
+            format!("{good}static = [\"a b\"]\n"),
+            ": zcash regtest: ",
+            "is no address",
+        ),
+        (
+            "[[node]]\nnetwork = \"zcash\"\nchain = \"x\"\n".into(),
+            ": zcash x: ",
+            "no chain",
+        ),
+        (format!("{good}{good}"), "", "two nodes on zcash regtest"),
+        (
+            format!("{good}discovery = {{ on = true }}\n"),
+            ": zcash regtest: ",
+            "no discovery",
+        ),
+        (String::new(), "", "begin with [[node]]"),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        let data = dir.file("data");
+        let output = run(&["serve", "--config", &file, "--data", &data]);
+        let said = stderr(&output);
+        assert_eq!(code(&output), 2, "{text}\n{said}");
+        assert!(said.contains(&format!("{file}{place}")), "{text}\n{said}");
+        assert!(said.contains(part), "{text}\n{said}");
+    }
+    let both = run(&["serve", "--config", &file, "--chain", "regtest"]);
+    assert_eq!(code(&both), 2);
+    assert_eq!(code(&run(&["serve"])), 2);
+}
+
+#[test]
+fn a_book_is_filled_looked_at_moved_and_emptied_offline() {
+    let dir = TempDir::new("serve-book");
+    let (one, two) = (dir.file("one"), dir.file("two"));
+    let book =
+        |what: &[&str], data: &str| run(&[&["book"], what, &BOOK, &["--data", data]].concat());
+    let done = |output: &std::process::Output| {
+        assert_eq!(code(output), 0, "{}", stderr(output));
+    };
+    done(&book(&["add", "9.9.9.9:18344"], &one));
+    done(&book(&["add", "--static", "zec://node.example.org"], &one));
+    done(&book(&["add", "--trusted", "8.8.8.8:1"], &one));
+    done(&book(&["ban", "203.0.113.0/24"], &one));
+    let named = book(&["add", "node.example.org"], &one);
+    assert_eq!(code(&named), 2);
+    assert!(stderr(&named).contains("--static"));
+
+    let list = json_lines(&book(&["list", "--json"], &one));
+    let mut peers: Vec<_> = list
+        .iter()
+        .map(|line| {
+            (
+                line["key"].as_str().unwrap(),
+                line["role"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    peers.sort_unstable();
+    assert_eq!(
+        peers,
+        [
+            ("8.8.8.8:1", "trusted"),
+            ("9.9.9.9:18344", "ordinary"),
+            ("node.example.org:18344", "static"),
+        ]
+    );
+    let words = String::from_utf8(book(&["list"], &one).stdout).unwrap();
+    assert!(words.contains("never greeted"), "{words}");
+    let shown = String::from_utf8(book(&["show", "8.8.8.8"], &one).stdout).unwrap();
+    assert!(
+        shown.contains("8.8.8.8:1  zcash regtest  trusted"),
+        "{shown}"
+    );
+
+    // From one book to another, and once more, which changes nothing.
+    let file = dir.file("book.jsonl");
+    done(&book(&["export", &file], &one));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.lines().count(), 4);
+    done(&book(&["import", &file], &two));
+    let export = book(&["export"], &two);
+    let sorted = |text: &str| {
+        let mut keys: Vec<String> = text
+            .lines()
+            .map(|line| {
+                let line: Value = serde_json::from_str(line).unwrap();
+                format!("{}{}{}", line["key"], line["role"], line["subject"])
+            })
+            .collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(
+        sorted(&String::from_utf8(export.stdout).unwrap()),
+        sorted(&text)
+    );
+    let twice = book(&["import", &file], &two);
+    assert_eq!(code(&twice), 1);
+    assert!(
+        stderr(&twice).contains("is in the book already"),
+        "{}",
+        stderr(&twice)
+    );
+    std::fs::write(&file, "{\"v\":1}\nnonsense\n").unwrap();
+    let wrong = book(&["import", &file], &two);
+    assert_eq!(code(&wrong), 1);
+    assert!(
+        stderr(&wrong).contains("line 2 is not taken"),
+        "{}",
+        stderr(&wrong)
+    );
+
+    done(&book(&["remove", "8.8.8.8:1"], &two));
+    assert_eq!(code(&book(&["remove", "8.8.8.8:1"], &two)), 1);
+    assert_eq!(json_lines(&book(&["list", "--json"], &two)).len(), 2);
+    // What was let go of still has its story.
+    let gone = run(&["why", "--json", "--data", &two, "8.8.8.8:1"]);
+    assert_eq!(json_lines(&gone)[0]["now"], "gone");
+    let banned = run(&["why", "--data", &two, "203.0.113.7"]);
+    assert_eq!(code(&banned), 1);
+    let words = String::from_utf8(banned.stdout).unwrap();
+    assert!(words.contains("203.0.113.0/24 is banned"), "{words}");
+    let other = run(&[
+        "book", "list", "-n", "zcash", "--chain", "x", "--data", &two,
+    ]);
+    assert_eq!(code(&other), 2);
+    assert!(
+        stderr(&other).contains("zcash has no chain x"),
+        "{}",
+        stderr(&other)
+    );
+}
