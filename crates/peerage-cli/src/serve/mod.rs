@@ -237,19 +237,19 @@ async fn stop(
         }
     };
     let mut all = std::pin::pin!(all);
-    let mut stopping = true;
-    loop {
+    let (mut stopping, mut telling) = (true, true);
+    while stopping || telling {
         tokio::select! {
             biased;
-            _ = signals.end() => return Ok(()),
-            event = told.recv() => match event {
-                Some((number, event)) => tell_event(log, nodes, number, &event)?,
-                None if stopping => {}
-                None => return Ok(()),
-            },
+            _ = signals.end() => break,
             () = &mut all, if stopping => stopping = false,
+            event = told.recv(), if telling => match event {
+                Some((number, event)) => tell_event(log, nodes, number, &event)?,
+                None => telling = false,
+            },
         }
     }
+    Ok(())
 }
 
 /// Writes what is left and lets go of the data directory.

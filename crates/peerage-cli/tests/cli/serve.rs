@@ -478,6 +478,11 @@ fn a_book_is_filled_looked_at_moved_and_emptied_offline() {
         "{}",
         stderr(&twice)
     );
+    // The story came along, once.
+    let story = run(&["why", "--json", "--data", &two, "9.9.9.9:18344"]);
+    let history = json_lines(&story)[0]["history"].clone();
+    assert_eq!(history.as_array().unwrap().len(), 1, "{history}");
+    assert_eq!(history[0]["what"], "heard");
     std::fs::write(&file, "{\"v\":1}\nnonsense\n").unwrap();
     let wrong = book(&["import", &file], &two);
     assert_eq!(code(&wrong), 1);
