@@ -132,7 +132,12 @@ fn fresh() -> Result<Book, Failed> {
     let mut seed = [0; 16];
     // A fresh key is fresh randomness.
     seed.copy_from_slice(&NodeKey::generate().secret_bytes()[..16]);
-    Book::new(Config::default(), seed, now()).map_err(usage)
+    // What a node on a test network took in is not thrown out here; a node judges by its own rules.
+    let config = Config {
+        local: true,
+        ..Config::default()
+    };
+    Book::new(config, seed, now()).map_err(usage)
 }
 
 /// Changes the book of a realm in a store that nobody else writes to; what it returns is on the

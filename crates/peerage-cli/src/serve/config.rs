@@ -41,6 +41,8 @@ pub(super) struct Node {
     #[serde(default)]
     pub(super) isolated: bool,
     pub(super) proxy: Option<String>,
+    /// Whether strangers may tell of local addresses.
+    pub(super) local: Option<bool>,
     pub(super) services: Option<u64>,
     pub(super) height: Option<u32>,
     pub(super) head: Option<Read<HeadText>>,

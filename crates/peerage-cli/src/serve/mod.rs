@@ -48,8 +48,8 @@ A configuration has a [[node]] for each network and chain:
   head = \"22000000\"
   discovery = { bind = [\"0.0.0.0:30303\"], boot = [\"enr:…\"] }
 
-Beside these a node takes trusted, key, proxy, isolated, services, height and capabilities. Static
-and trusted peers and bans are put into the book at the start; leaving one out of the file does not
+Beside these a node takes trusted, key, proxy, isolated, services, height, capabilities
+and local. Static and trusted peers and bans are put into the book at the start; leaving one out of the file does not
 take it out of the book: `peerage book remove` and `unban` do.
 
 The first interrupt says goodbye to all peers and writes the book; a second one ends it at once.
@@ -108,6 +108,11 @@ pub(crate) struct Args {
     /// Dial through this SOCKS5 proxy only: socks5h://host:port.
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     proxy: Option<String>,
+
+    /// Believe strangers who tell of local addresses, as on a test network; so it is without this
+    /// where all listeners are on the loopback interface.
+    #[arg(long, conflicts_with = "config")]
+    local: bool,
 
     /// Do not ask the seeds of the chain's table.
     #[arg(long, conflicts_with = "config")]

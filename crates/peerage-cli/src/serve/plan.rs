@@ -33,6 +33,8 @@ pub(super) struct NodePlan {
     pub(super) inbound: Option<u16>,
     pub(super) outbound: Option<u16>,
     pub(super) seeds: Seeds,
+    /// Whether strangers may tell of local addresses.
+    pub(super) local: bool,
     pub(super) discovery: Option<DiscoveryPlan>,
 }
 
@@ -128,10 +130,12 @@ fn from_file(node: Node, data: &Path, beside: &Path, tables: &Tables) -> Result<
             inbound: node.limits.inbound,
             outbound: node.limits.outbound,
             seeds: node.seeds,
+            local: false,
             discovery: Some(discovery),
         },
         node.listen,
         wanted,
+        node.local,
     )
 }
 
@@ -177,10 +181,12 @@ fn from_args(args: &Args, tables: &Tables) -> Result<NodePlan, Failed> {
             inbound: args.inbound,
             outbound: args.outbound,
             seeds,
+            local: false,
             discovery: Some(discovery),
         },
         listen,
         wanted,
+        args.local.then_some(true),
     )
 }
 
@@ -202,6 +208,7 @@ fn whole(
     mut plan: NodePlan,
     listen: Option<Vec<SocketAddr>>,
     wants_discovery: Option<bool>,
+    local: Option<bool>,
 ) -> Result<NodePlan, Failed> {
     let (network, name) = (plan.network, plan.network.network());
     // Whatever is wrong with the chain or an option is said before anything runs.
@@ -213,6 +220,9 @@ fn whole(
     let usual = || vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, node.port()))];
     // Whoever hides is not to be found by a port that answers.
     plan.listen = listen.unwrap_or_else(|| if is_hidden { Vec::new() } else { usual() });
+    // Whoever listens to this machine alone is on a test network.
+    let is_alone = !plan.listen.is_empty() && plan.listen.iter().all(|at| at.ip().is_loopback());
+    plan.local = local.unwrap_or(is_alone);
     if plan.setup.isolated && has_keys && !plan.listen.is_empty() {
         return Err(misused(format!(
             "an isolated node on {name} has a fresh key on every connection, and nobody can dial a \

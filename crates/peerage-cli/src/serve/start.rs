@@ -323,6 +323,7 @@ fn run<N: Keeps + Described>(
     for listener in listeners {
         node = node.with_listener(listener);
     }
+    node.setup_mut().book.local = plan.local;
     let limits = &mut node.setup_mut().peers.limits;
     if let Some(inbound) = plan.inbound {
         limits.active_in = inbound.into();

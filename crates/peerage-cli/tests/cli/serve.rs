@@ -1,11 +1,11 @@
 //! `serve`, `why` and `book`, as a person runs them: processes on loopback, told by their lines.
 
-use std::io::{BufRead, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStderr, ChildStdout, Stdio};
 
 use serde_json::Value;
 
-use super::{TempDir, code, json_lines, peerage, run, stderr};
+use super::{TempDir, VERSION, code, json_lines, peerage, run, stderr};
 
 /// A running `serve --json`, ended with the value.
 struct Daemon {
@@ -205,17 +205,21 @@ fn a_banned_peer_is_kept_away_after_a_restart_and_let_in_again() {
 #[test]
 fn why_explains_a_dead_peer_and_one_of_another_network() {
     let dir = TempDir::new("serve-why");
-    let (one, two) = (dir.file("one"), dir.file("two"));
-    let args = [
-        "zcash",
-        "--chain",
-        "testnet",
-        "--no-seeds",
-        "--listen",
-        "127.0.0.1:0",
-    ];
-    let mut other = Daemon::start(&[&args[..], &["--data", &one]].concat());
-    let other_at = address(&other.wait("listening"));
+    let two = dir.file("two");
+    // It speaks first, and of another network: a recorded version message of mainnet.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other_at = other.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let message: Vec<u8> = (0..VERSION.len() / 2)
+            .map(|at| u8::from_str_radix(&VERSION[2 * at..2 * at + 2], 16).unwrap())
+            .collect();
+        for stream in other.incoming() {
+            let mut stream = stream.unwrap();
+            stream.write_all(&message).unwrap();
+            // Until the other side has closed.
+            drop(std::io::copy(&mut stream, &mut std::io::sink()));
+        }
+    });
     let dead = closed();
     let mut daemon = Daemon::start(
         &[
