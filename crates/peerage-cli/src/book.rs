@@ -232,8 +232,8 @@ fn list(args: &ListArgs, tables: &Tables, out: &mut Out) -> Result<Exit, Failed>
         } else {
             let standing = standing(&entry, now);
             let mark = match standing.as_str() {
-                "never greeted" => out.tone(Tone::Quiet, &entry.role.name()),
-                _ => out.tone(Tone::Strong, &entry.role.name()),
+                "never greeted" => out.tone(Tone::Quiet, entry.role.name()),
+                _ => out.tone(Tone::Strong, entry.role.name()),
             };
             let at = entry.spots.first().map(|spot| spot.endpoint.to_string());
             let at = at.unwrap_or_else(|| "-".into());

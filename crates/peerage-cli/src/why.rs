@@ -1,7 +1,7 @@
 //! `peerage why`: the whole story of a peer, from the store.
 
 use peerage::Tables;
-use peerage::core::UnixTime;
+use peerage::core::{Kind, UnixTime};
 use peerage::node::book::{
     Cause, Entry, Event, Key, Snapshot, Standing, Story, Subject, Verdict, What,
 };
@@ -142,6 +142,10 @@ impl Present {
     }
 
     fn of(story: &Story, now: UnixTime) -> Self {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the others are told by a running book alone"
+        )]
         match &story.standing {
             Standing::Banned { subject, ban } if ban.until.is_none_or(|until| until > now) => {
                 let words = format!("kept away: {subject} is {ban}");
@@ -190,7 +194,8 @@ impl Present {
             Some(until) => {
                 let wait = span(until.0 - now.0);
                 let after = match (entry.failures, story.last_cause()) {
-                    (0, _) | (_, None) => String::new(),
+                    (_, None) => String::new(),
+                    (0, Some(cause)) => format!(", after the last connection: {}", cause.kind),
                     (1, Some(cause)) => format!(", after a failure: {}", cause.kind),
                     (many, Some(cause)) => {
                         format!(", after {many} failures in a row: {}", cause.kind)
@@ -214,11 +219,11 @@ impl Present {
 }
 
 /// Whether an event begins or ends a session, or tells that there is none.
-const fn is_contact(what: &What) -> bool {
-    matches!(
-        what,
-        What::Greeted { .. } | What::Left { .. } | What::Failed { .. } | What::Excused { .. }
-    )
+fn is_contact(what: &What) -> bool {
+    // A second connection with a peer that is here tells nothing of the first.
+    let is_second = cause(what).is_some_and(|cause| cause.kind == Kind::AlreadyConnected);
+    let is_session = matches!(what, What::Greeted { .. } | What::Left { .. });
+    is_session || !is_second && matches!(what, What::Failed { .. } | What::Excused { .. })
 }
 
 /// The cause in an event.
@@ -359,6 +364,7 @@ fn story_json(realm: &Realm, story: &Story, now: UnixTime) -> Value {
         fields.remove("v");
         fields.remove("type");
     }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others name no ban")]
     let ban = match &story.standing {
         Standing::Banned { subject, ban } if present.name == "banned" => {
             let bans = vec![(subject.clone(), ban.clone())];

@@ -189,7 +189,9 @@ fn shown(addr: &ConnectedAddr) -> String {
         ConnectedAddr::InboundDirect { addr } | ConnectedAddr::OutboundDirect { addr } => {
             addr.to_string()
         }
-        other => other.to_string(),
+        ConnectedAddr::OutboundProxy { .. }
+        | ConnectedAddr::InboundProxy { .. }
+        | ConnectedAddr::Isolated { .. } => addr.to_string(),
     }
 }
 

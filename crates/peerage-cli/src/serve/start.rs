@@ -255,6 +255,7 @@ async fn ethereum(plan: &NodePlan, launch: Launch) -> Result<Running, Failed> {
 
 /// The truth of a node without a chain.
 fn nothing(asked: &Message) -> Option<Message> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others ask nothing")]
     match asked {
         Message::Eth(eth::Message::Request(asked)) => {
             Some(Message::Eth(eth::Message::Response(asked.empty_answer())))
@@ -360,6 +361,10 @@ async fn follow<N: Keeps + Described>(
     answer: Answer<N>,
 ) {
     while let Some(event) = events.next().await {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "whoever has no chain has no use for the rest"
+        )]
         let told = match event {
             Event::Established {
                 id,
@@ -395,8 +400,7 @@ async fn follow<N: Keeps + Described>(
             },
             Event::Incompatible { id, key, reason } => Told::Incompatible { id, key, reason },
             Event::Stalled { lost } => Told::Stalled { lost },
-            // Whoever has no chain has no use for the rest; that a connection was one too many
-            // stands in its end.
+            // That a connection was one too many stands in its end.
             _ => continue,
         };
         if tell.send((number, told)).await.is_err() {
