@@ -42,6 +42,17 @@ fn the_story_of_a_peer_is_read_while_a_daemon_writes() {
         matches!(story.events[0].what, What::Heard(_)),
         "from the first"
     );
+    // Everybody at an address, and nobody at one that only begins alike.
+    let Key::Address(peerage_book::Address::At(at)) = &key else {
+        panic!("{key} is no endpoint");
+    };
+    let here = reader.stories_at(&realm(), at.ip()).unwrap();
+    assert_eq!(here.len(), 1);
+    assert_eq!(here[0].entry.key, key);
+    let text = at.ip().to_string();
+    let shorter = text[..text.len() - 1].parse::<std::net::IpAddr>();
+    let other = shorter.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
+    assert!(reader.stories_at(&realm(), other).unwrap().is_empty());
     assert!(matches!(story.standing, Standing::Written { .. }));
     let text = story.to_string();
     assert!(text.contains("heard of from the seed s"), "{text}");
