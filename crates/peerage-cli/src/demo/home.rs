@@ -7,8 +7,9 @@ use std::time::Duration;
 use peerage::Endpoint;
 use peerage::net::{Connection, Listener};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::output::{Failed, environment};
 
@@ -18,13 +19,14 @@ const MAX_GUESTS: usize = 16;
 /// How long is waited when the system refuses to accept, in milliseconds.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a task may take to end, in seconds. It needs no more than a turn of the runtime.
-const CLOSE_LIMIT: Duration = Duration::from_secs(1);
-
 /// What holds a citizen's port. Dropping it takes the citizen from the world.
+#[derive(Debug)]
 pub(super) enum Home {
-    /// A task that accepts.
-    Served(JoinHandle<()>),
+    /// A task that accepts, and the way to it, which is cut while this says so.
+    Served {
+        task: JoinHandle<()>,
+        cut: watch::Sender<bool>,
+    },
     /// A port that is taken, so that nobody else gets it, but where nobody listens.
     Vacant { _port: TcpSocket },
     /// A port that somebody else holds.
@@ -33,19 +35,17 @@ pub(super) enum Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        if let Self::Served(task) = self {
+        if let Self::Served { task, .. } = self {
             task.abort();
         }
     }
 }
 
 impl Home {
-    /// Closes the port and cuts the connections, within a moment.
-    pub(super) async fn close(&mut self) {
-        if let Self::Served(task) = self {
-            task.abort();
-            // That an aborted task was aborted is no news.
-            drop(timeout(CLOSE_LIMIT, task).await);
+    /// Cuts the way to it: every connection breaks, and new ones at once. Or mends it.
+    pub(super) fn cut_off(&self, is_cut: bool) {
+        if let Self::Served { cut, .. } = self {
+            cut.send_replace(is_cut);
         }
     }
 }
@@ -58,18 +58,30 @@ pub(super) fn serve<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    Home::Served(tokio::spawn(async move {
+    let (cut, is_cut) = watch::channel(false);
+    let task = tokio::spawn(async move {
         let mut guests = JoinSet::new();
         loop {
             tokio::select! {
                 guest = listener.accept(), if guests.len() < MAX_GUESTS => match guest {
-                    Ok(guest) => drop(guests.spawn(treat(guest))),
+                    Ok(guest) => {
+                        let (treated, mut is_cut) = (treat(guest), is_cut.clone());
+                        guests.spawn(async move {
+                            tokio::select! {
+                                biased;
+                                // A home that is gone is cut off, too.
+                                _ = is_cut.wait_for(|is_cut| *is_cut) => {}
+                                () = treated => {}
+                            }
+                        });
+                    }
                     Err(_) => sleep(ACCEPT_PAUSE).await,
                 },
                 Some(_) = guests.join_next() => {}
             }
         }
-    }))
+    });
+    Home::Served { task, cut }
 }
 
 /// Any port, on loopback only.

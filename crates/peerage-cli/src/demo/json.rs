@@ -1,19 +1,18 @@
 //! The story as JSON, an object a line; progress goes to stderr.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use peerage::Kind;
+use peerage::node::FinderReport;
+use serde_json::{Map, Value, json};
 
-use super::discovery::Scouted;
-use super::visit::{Finding, GREETED, Kept, Story};
-use super::world::{Citizen, Known};
-use super::{Summary, Voice};
+use super::story::{Cut, Summary, Verdict, Voice};
+use super::tally::Tally;
+use super::world::Citizen;
 use crate::output::{Out, millis_json, progress, reason_json};
 use crate::probe::{extend, facts_json};
-
-/// What discovery is called.
-const DISCV5: &str = peerage::find::SOURCE.0;
 
 /// Writes lines of JSON.
 pub(super) struct Lines<'a> {
@@ -21,7 +20,7 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(out: &'a mut Out) -> Self {
+    pub(super) const fn new(out: &'a mut Out) -> Self {
         Self { out }
     }
 }
@@ -30,135 +29,136 @@ impl<'a> Lines<'a> {
 fn about(citizen: &Citizen) -> Value {
     json!({
         "name": citizen.name,
-        "network": citizen.network,
-        "chain": citizen.chain,
-        "addr": citizen.found_at.target.to_string(),
+        "network": citizen.realm().network,
+        "chain": citizen.realm().chain,
+        "addr": citizen.endpoint().to_string(),
         "address": citizen.address(),
+        "is": citizen.nature.in_words(),
+        "healthy": citizen.nature.is_healthy(),
     })
 }
 
-fn expected(citizen: &Citizen) -> &'static str {
-    citizen
-        .nature
-        .deserves()
-        .map_or(GREETED, |kind| kind.name())
+fn by_kind(counts: impl Iterator<Item = (Kind, u64)>) -> Value {
+    let counts = counts.map(|(kind, count)| (kind.name().to_owned(), json!(count)));
+    Value::Object(counts.collect::<Map<_, _>>())
 }
 
-/// Who said where it is.
-const fn source(citizen: &Citizen) -> &'static str {
-    match citizen.known {
-        Known::Told | Known::Discovered(None) => "told",
-        Known::Discovered(Some(_)) => DISCV5,
-    }
+fn losses(losses: &BTreeMap<Kind, u64>) -> Value {
+    by_kind(losses.iter().map(|(kind, count)| (*kind, *count)))
 }
 
-const fn found_after(citizen: &Citizen) -> Option<Duration> {
-    match citizen.known {
-        Known::Told => None,
-        Known::Discovered(after) => after,
-    }
+fn finder(report: &FinderReport) -> Value {
+    json!({
+        "source": report.report.source.0,
+        "gave": report.report.gave,
+        "taken": report.taken,
+        "lived": report.lived,
+    })
 }
 
-fn error(finding: &Finding) -> Option<Value> {
-    finding.verdict.as_ref().err().map(reason_json)
+fn network(tally: &Tally) -> Value {
+    let failed = tally.failed.iter();
+    json!({
+        "network": tally.realm.network,
+        "chain": tally.realm.chain,
+        "nodes": tally.nodes,
+        "healthy": tally.healthy,
+        "found": tally.found,
+        "dialled": tally.dialled,
+        "greeted": tally.greeted,
+        "kept": tally.kept,
+        "failed": by_kind(failed.map(|(kind, count)| (*kind, *count as u64))),
+        "failed_dials": tally.failed_dials,
+        "unknown_reasons": tally.unknown,
+        "finders": tally.finders.iter().map(finder).collect::<Vec<_>>(),
+    })
 }
 
 impl Voice for Lines<'_> {
     fn opens(&mut self, citizens: &[Citizen]) -> io::Result<()> {
         for citizen in citizens {
-            let mut body = about(citizen);
-            let nature = json!({
-                "is": citizen.nature.in_words(),
-                "healthy": citizen.nature.is_healthy(),
-                "expected": expected(citizen),
-            });
-            extend(&mut body, Some(nature));
-            self.out.json("citizen", body)?;
+            self.out.json("citizen", about(citizen))?;
         }
-        progress(&format!("probing {} citizens", citizens.len()));
+        progress(&format!("looking for {} citizens", citizens.len()));
         Ok(())
     }
 
-    fn scouted(&mut self, scouted: &Scouted) -> io::Result<()> {
-        let body = json!({
-            "network": scouted.network,
-            "chain": scouted.chain,
-            "source": DISCV5,
-            "found": scouted.found,
-            "citizens": scouted.citizens,
-            "passed_over": scouted.passed_over,
-            "ok": scouted.is_right(),
-            "took_ms": millis_json(scouted.took),
-        });
-        self.out.json("discovered", body)
-    }
-
-    fn found(&mut self, citizen: &Citizen, finding: &Finding) -> io::Result<()> {
-        let mut body = about(citizen);
-        let verdict = json!({
-            "source": source(citizen),
-            "found_ms": found_after(citizen).map(millis_json),
-            "expected": expected(citizen),
-            "got": finding.kind(),
-            "ok": finding.right,
-            "stage": finding.stage,
-            "took_ms": millis_json(finding.took),
-            "reason": error(finding),
-            "dialler_saw": finding.dialler_saw.as_ref().map(reason_json),
-        });
-        extend(&mut body, Some(verdict));
-        extend(&mut body, finding.verdict.as_ref().ok().map(facts_json));
-        self.out.json("verdict", body)
-    }
-
-    fn waits(&mut self, _: &[&Citizen], _: Duration) -> io::Result<()> {
+    fn moves(&mut self, _: &[Tally], _: &str, _: Duration) -> io::Result<()> {
         Ok(())
     }
 
-    fn keeps(&mut self, _: &[Citizen], _: &[Kept], _: Duration) -> io::Result<()> {
+    fn stands(&mut self, tallies: &[Tally], what: &str) -> io::Result<()> {
+        let networks: Vec<_> = tallies.iter().map(network).collect();
+        let body = json!({ "what": what, "networks": networks });
+        self.out.json("stands", body)?;
+        progress(what);
         Ok(())
     }
 
-    fn kept(&mut self, citizens: &[Citizen], kept: &[Kept], time: Duration) -> io::Result<()> {
-        for peer in kept {
-            let mut body = about(&citizens[peer.citizen]);
-            let recent: Vec<_> = peer.recent.iter().copied().map(millis_json).collect();
-            let rtts = json!({
-                "kept_s": time.as_secs_f64(),
-                "pings": peer.pings,
-                "rtt_least_ms": peer.span.map(|(least, _)| millis_json(least)),
-                "rtt_most_ms": peer.span.map(|(_, most)| millis_json(most)),
-                "rtts_ms": recent,
-                "lost": peer.lost.as_ref().map(reason_json),
+    fn judged(&mut self, verdicts: &[Verdict<'_>]) -> io::Result<()> {
+        for verdict in verdicts {
+            let mut body = about(verdict.citizen);
+            let account = &verdict.account;
+            let ended = verdict.ended();
+            let story = verdict.story.as_ref();
+            let sources = story.map(|story| {
+                let sources = story.entry.sources.iter();
+                sources.map(ToString::to_string).collect::<Vec<_>>()
             });
-            extend(&mut body, Some(rtts));
-            self.out.json("kept", body)?;
+            let told = json!({
+                "expected": verdict.expected(),
+                "got": verdict.kind(),
+                "stage": verdict.stage(),
+                "ok": verdict.right,
+                "told_by": sources,
+                "dials": story.map(|story| story.entry.attempts),
+                "reason": ended.map(|ended| reason_json(&ended.reason)),
+                "took_ms": ended.map(|ended| millis_json(ended.lasted)),
+                "why": story.map(|story| {
+                    story.to_string().lines().map(str::to_owned).collect::<Vec<_>>()
+                }),
+            });
+            extend(&mut body, Some(told));
+            extend(&mut body, account.facts.as_ref().map(facts_json));
+            self.out.json("verdict", body)?;
         }
-        progress(&format!("kept {} peers, breaking one of them", kept.len()));
         Ok(())
     }
 
-    fn broke(&mut self, citizen: &Citizen, story: &Story) -> io::Result<()> {
-        let mut body = about(citizen);
-        let told = json!({
-            "ok": story.is_right(),
-            "noticed_after_ms": story.loss.as_ref().map(|_| millis_json(story.noticed_after)),
-            "reason": story.loss.as_ref().map(reason_json),
-            "redial": { "got": story.redial.kind(), "reason": error(&story.redial) },
-            "others_connected": story.others,
+    fn cut(&mut self, cut: &Cut) -> io::Result<()> {
+        let body = json!({
+            "nodes": cut.nodes,
+            "noticed": cut.noticed,
+            "noticed_after_ms": millis_json(cut.noticed_after),
+            "losses": losses(&cut.losses),
         });
-        extend(&mut body, Some(told));
-        self.out.json("broken", body)
+        self.out.json("cut", body)
     }
 
-    fn closes(&mut self, summary: &Summary, next: &[String]) -> io::Result<()> {
+    fn back(&mut self, cut: &Cut, after: Option<Duration>) -> io::Result<()> {
         let body = json!({
+            "nodes": cut.nodes,
+            "recovered": after.is_some(),
+            "took_ms": after.map(millis_json),
+        });
+        self.out.json("back", body)
+    }
+
+    fn why(&mut self, _: &Verdict<'_>) -> io::Result<()> {
+        // Every verdict has its own.
+        Ok(())
+    }
+
+    fn closes(&mut self, summary: &Summary, tallies: &[Tally], next: &[String]) -> io::Result<()> {
+        let body = json!({
+            "networks": tallies.iter().map(network).collect::<Vec<_>>(),
             "healthy": summary.healthy,
-            "healthy_greeted": summary.healthy_greeted,
-            "broken": summary.broken,
-            "broken_explained": summary.broken_explained,
-            "discovery_ok": summary.discovery_right,
-            "story_ok": summary.story_right,
+            "healthy_kept": summary.healthy_kept,
+            "faulty": summary.faulty,
+            "faulty_explained": summary.faulty_explained,
+            "recovered": summary.recovered,
+            "failed_dials": summary.failed_dials,
+            "unknown_reasons": summary.unknown,
             "ok": summary.is_right(),
             "took_s": summary.took.as_secs_f64(),
             "next": next,

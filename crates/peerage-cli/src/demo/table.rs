@@ -3,13 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use peerage::Reason;
-
-use super::discovery::Scouted;
-use super::text::{short, sparks, wrapped};
-use super::visit::{Finding, Kept, Story};
+use super::story::{Cut, Summary, Verdict, Voice};
+use super::tally::Tally;
+use super::text::{elided, short, wrapped};
 use super::world::Citizen;
-use super::{Summary, Voice};
 use crate::output::{Out, Tone};
 
 /// No line that is ours to break is longer, in columns.
@@ -22,10 +19,6 @@ pub(super) struct Table<'a> {
     settled: String,
     /// How many lines below them are drawn anew.
     live: usize,
-    /// Which section's header was written last.
-    section: Option<&'static str>,
-    /// What has to be said below the table.
-    notes: Vec<String>,
 }
 
 impl<'a> Table<'a> {
@@ -34,8 +27,6 @@ impl<'a> Table<'a> {
             out,
             settled: String::new(),
             live: 0,
-            section: None,
-            notes: Vec::new(),
         }
     }
 
@@ -52,14 +43,10 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn header(&mut self, section: &'static str, is: &str, verdict: &str) {
-        if self.section.replace(section) != Some(section) {
-            self.say("");
-            let verdict = format!("{verdict:<18}");
-            let titles = [section, "NETWORK", "PORT", is, "REACHED", &verdict, "TIME"];
-            let header = self.out.tone(Tone::Strong, row(" ", titles));
-            self.say(header);
-        }
+    fn title(&mut self, text: &str) {
+        self.say("");
+        let title = self.out.tone(Tone::Strong, text);
+        self.say(title);
     }
 
     /// Writes what stays, and below it what is drawn anew next time.
@@ -94,71 +81,47 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// A reason, line by line.
-    fn explain(&mut self, reason: &Reason) {
-        let retry = reason.retry.to_string();
-        let lines = [
-            ("stage", reason.stage.name()),
-            ("kind", reason.kind.name()),
-            ("blame", reason.blame.name()),
-            ("retry", &retry),
-            ("message", &reason.message),
-            ("advice", reason.advice()),
-        ];
-        for (name, value) in lines {
-            let mut label = self.out.tone(Tone::Quiet, format!("  {name:<9}"));
-            for line in wrapped(value, WIDTH - INDENT) {
-                let strong = name == "kind";
-                let line = if strong {
-                    self.out.tone(Tone::Bad, line)
-                } else {
-                    line
-                };
-                self.say(format!("{label}{line}"));
-                label = " ".repeat(INDENT);
+    /// How far each network has come, and who fell by the way.
+    fn rows(&self, tallies: &[Tally]) -> Vec<String> {
+        let mut rows = vec![self.out.tone(Tone::Strong, STAGES)];
+        for tally in tallies {
+            let failed: usize = tally.failed.values().sum();
+            rows.push(format!(
+                "{:<9} {:<13} {:>5} {:>5} {:>8} {:>7} {:>7} {:>5} {failed:>7}",
+                tally.realm.network,
+                tally.realm.way.in_words(),
+                tally.nodes,
+                tally.found,
+                tally.dialling,
+                tally.dialled,
+                tally.greeted,
+                tally.kept,
+            ));
+            let kinds = tally.failed.iter();
+            let kinds: Vec<_> = kinds
+                .map(|(kind, count)| format!("{kind} {count}"))
+                .collect();
+            if !kinds.is_empty() {
+                for line in wrapped(&kinds.join(", "), WIDTH - INDENT) {
+                    let line = format!("{:INDENT$}{line}", "");
+                    rows.push(self.out.tone(Tone::Quiet, line));
+                }
             }
         }
-    }
-
-    fn kept_rows(&self, citizens: &[Citizen], kept: &[Kept]) -> Vec<String> {
-        let row = |peer: &Kept| {
-            let citizen = &citizens[peer.citizen];
-            let (mark, tail) = match &peer.lost {
-                Some(reason) => (self.mark(false), reason.kind.name().to_owned()),
-                None if peer.is_well() => (self.mark(true), sparks(&peer.recent)),
-                None => (" ".to_owned(), String::new()),
-            };
-            let (least, most) = match peer.span {
-                Some((least, most)) => (short(least), short(most)),
-                None => Default::default(),
-            };
-            format!(
-                "{mark} {:<7} {:<8} {:<15} {:>7} {:>6} {:>5} {least:>7} {most:>7} {tail}",
-                citizen.name,
-                citizen.network,
-                peer.facts.agent.to_string(),
-                peer.facts.speaks(),
-                peer.facts.stands(),
-                peer.pings,
-            )
-        };
-        let header = self.out.tone(Tone::Strong, KEPT);
-        let rows = kept.iter().map(row);
-        [String::new(), header].into_iter().chain(rows).collect()
+        rows
     }
 }
 
-/// A line of the table: name, network, port, what it is, stage, verdict and time. The verdict is
+const STAGES: &str = "NETWORK   FOUND BY      NODES FOUND DIALLING DIALLED GREETED  KEPT  FAILED";
+
+/// Where the reasons of failures begin, in columns.
+const INDENT: usize = 10;
+
+/// A line of the table: name, network, port, what it is, stage, verdict and dials. The verdict is
 /// padded already, for it has a tone.
-fn row(mark: &str, [name, network, port, is, stage, verdict, took]: [&str; 7]) -> String {
-    format!("{mark} {name:<7} {network:<8} {port:>5} {is:<20} {stage:<7} {verdict} {took:>7}")
+fn row(mark: &str, [name, network, port, is, stage, verdict, dials]: [&str; 7]) -> String {
+    format!("{mark} {name:<7} {network:<8} {port:>5} {is:<20} {stage:<9} {verdict} {dials:>4}")
 }
-
-/// Where the words of a reason begin, in columns.
-const INDENT: usize = 11;
-
-const KEPT: &str =
-    "  KEPT    NETWORK  AGENT           VERSION  STANDS PINGS RTT MIN RTT MAX LATEST";
 
 impl Voice for Table<'_> {
     fn opens(&mut self, citizens: &[Citizen]) -> io::Result<()> {
@@ -168,205 +131,164 @@ impl Voice for Table<'_> {
             .count();
         let mut chains: Vec<String> = Vec::new();
         for citizen in citizens {
-            let chain = format!("{} {}", citizen.network, citizen.chain);
+            let chain = format!("{} {}", citizen.realm().network, citizen.realm().chain);
             if !chains.contains(&chain) {
                 chains.push(chain);
             }
         }
         let last = chains.pop().unwrap_or_default();
         self.tell(&format!(
-            "A small world on this machine, at 127.0.0.1: {healthy} healthy nodes and {} broken \
-             ones on {} and {last}. One node of each network dials them all at once.",
+            "A small world on this machine, at 127.0.0.1: {healthy} healthy nodes and {} faulty \
+             ones on {} and {last}. One node of ours on each network finds them, dials them, greets \
+             them and keeps them.",
             citizens.len() - healthy,
             chains.join(", "),
         ));
         self.draw(&[])
     }
 
-    fn scouted(&mut self, scouted: &Scouted) -> io::Result<()> {
-        let Scouted {
-            network,
-            chain,
-            found,
-            citizens,
-            passed_over,
-            took,
-            ..
-        } = *scouted;
-        let mark = self.mark(scouted.is_right());
-        self.say("");
-        self.tell(&format!(
-            "{mark} Discovery found {found} of {citizens} nodes of {network} {chain} in {}, \
-             beginning with one boot node. {passed_over} more it only met: their records say that \
-             they are of another layer or chain, so nobody dials them.",
-            short(took),
-        ));
-        self.draw(&[])
-    }
-
-    fn found(&mut self, citizen: &Citizen, finding: &Finding) -> io::Result<()> {
-        if citizen.nature.is_healthy() {
-            let verdict = format!("{:<8}{:>10}", "VERDICT", "RTT");
-            self.header("HEALTHY", "AGENT, HEIGHT/FORK", &verdict);
-        } else {
-            self.header("BROKEN", "WHAT IT IS", "VERDICT");
+    fn moves(&mut self, tallies: &[Tally], doing: &str, since: Duration) -> io::Result<()> {
+        if !self.out.is_terminal() {
+            return Ok(());
         }
-        let (is, verdict) = match &finding.verdict {
-            Ok(facts) => {
-                let rtt = facts.rtt.map(short).unwrap_or_default();
-                let is = format!("{} {}", facts.agent, facts.stands());
-                (is, format!("{:<8}{rtt:>10}", finding.kind()))
-            }
-            Err(_) => {
-                let star = if finding.dialler_saw.is_some() {
-                    "*"
-                } else {
-                    ""
-                };
-                (
-                    citizen.nature.in_words().to_owned(),
-                    format!("{}{star}", finding.kind()),
-                )
-            }
-        };
-        let tone = if finding.verdict.is_ok() {
-            Tone::Good
-        } else {
-            Tone::Bad
-        };
-        let port = citizen.found_at.target.port.to_string();
-        let verdict = self.out.tone(tone, format!("{verdict:<18}"));
-        let took = short(finding.took);
-        let line = row(
-            &self.mark(finding.right),
-            [
-                citizen.name,
-                citizen.network,
-                &port,
-                &is,
-                finding.stage,
-                &verdict,
-                &took,
-            ],
-        );
-        self.say(line);
-        if !finding.right {
-            let must = match citizen.nature.deserves() {
-                Some(kind) => format!("it should be {kind}"),
-                None => "it should be greeted and found as it is".to_owned(),
-            };
-            let said = finding
-                .verdict
-                .as_ref()
-                .err()
-                .map(|reason| format!("; {}", reason.message));
-            self.tell(&format!("^ {must}{}", said.unwrap_or_default()));
-        }
-        if let (Some(saw), Err(known)) = (&finding.dialler_saw, &finding.verdict) {
-            self.notes.push(format!(
-                "* {} of {}: the end that dialled only saw {}; the end that was dialled knew: {}.",
-                citizen.name, citizen.network, saw.kind, known.message,
-            ));
-        }
-        Ok(())
-    }
-
-    fn waits(&mut self, pending: &[&Citizen], since: Duration) -> io::Result<()> {
-        let names: Vec<_> = pending
-            .iter()
-            .map(|citizen| format!("{} of {}", citizen.name, citizen.network))
-            .collect();
-        if names.is_empty() {
-            for note in std::mem::take(&mut self.notes) {
-                self.tell(&note);
-            }
-            return self.draw(&[]);
-        }
-        let line = format!(
-            "… {} after {:.1} s: {}",
-            names.len(),
-            since.as_secs_f64(),
-            names.join(", ")
-        );
-        self.draw(&[self.out.tone(Tone::Quiet, line)])
-    }
-
-    fn keeps(&mut self, citizens: &[Citizen], kept: &[Kept], left: Duration) -> io::Result<()> {
-        let mut live = self.kept_rows(citizens, kept);
-        let line = format!("… {:.1} s left", left.as_secs_f64());
+        let mut live = vec![String::new()];
+        live.extend(self.rows(tallies));
+        let line = format!("… {doing}, {:.1} s", since.as_secs_f64());
         live.push(self.out.tone(Tone::Quiet, line));
         self.draw(&live)
     }
 
-    fn kept(&mut self, citizens: &[Citizen], kept: &[Kept], time: Duration) -> io::Result<()> {
-        for line in self.kept_rows(citizens, kept) {
+    fn stands(&mut self, tallies: &[Tally], what: &str) -> io::Result<()> {
+        self.title(&format!("The world, {what}:"));
+        for line in self.rows(tallies) {
             self.say(line);
         }
-        let well = kept.iter().filter(|peer| peer.is_well()).count();
-        self.tell(&format!("{well} peers kept for {}.", short(time)));
         self.draw(&[])
     }
 
-    fn broke(&mut self, citizen: &Citizen, story: &Story) -> io::Result<()> {
-        let who = format!("{} of {}", citizen.name, citizen.network);
+    fn judged(&mut self, verdicts: &[Verdict<'_>]) -> io::Result<()> {
+        let faulty = |verdict: &&Verdict<'_>| !verdict.citizen.nature.is_healthy();
+        let healthy_and_wrong = verdicts
+            .iter()
+            .filter(|verdict| verdict.citizen.nature.is_healthy() && !verdict.right);
         self.say("");
-        match &story.loss {
-            Some(reason) => {
-                let noticed = short(story.noticed_after);
-                let title = format!("Now {who} goes away. It took us {noticed} to notice:");
-                let title = self.out.tone(Tone::Strong, title);
-                self.say(title);
-                self.explain(reason);
+        let verdict = format!("{:<18}", "VERDICT");
+        let titles = [
+            "FAULTY",
+            "NETWORK",
+            "PORT",
+            "WHAT IT IS",
+            "STAGE",
+            &verdict,
+            "DIAL",
+        ];
+        let header = self.out.tone(Tone::Strong, row(" ", titles));
+        self.say(header);
+        for verdict in verdicts.iter().filter(faulty).chain(healthy_and_wrong) {
+            let citizen = verdict.citizen;
+            let ended = verdict.ended();
+            let tone = if verdict.citizen.nature.is_kept() {
+                Tone::Good
+            } else {
+                Tone::Bad
+            };
+            let kind = self.out.tone(tone, format!("{:<18}", verdict.kind()));
+            let dials = verdict.story.as_ref().map(|story| story.entry.attempts);
+            let line = row(
+                &self.mark(verdict.right),
+                [
+                    &citizen.name,
+                    citizen.realm().network,
+                    &citizen.endpoint().port().to_string(),
+                    citizen.nature.in_words(),
+                    verdict.stage(),
+                    &kind,
+                    &dials.map(|dials| dials.to_string()).unwrap_or_default(),
+                ],
+            );
+            self.say(line);
+            if !verdict.right {
+                let said = ended.map(|ended| format!("; {}", ended.reason.message));
+                let said = said.unwrap_or_default();
+                self.tell(&format!("^ it should be {}{said}", verdict.expected()));
             }
-            None => self.say(format!("Now {who} goes away, and nobody notices.")),
-        }
-        self.say("");
-        let title = self.out.tone(Tone::Strong, format!("We dial {who} again:"));
-        self.say(title);
-        match &story.redial.verdict {
-            Ok(facts) => self.say(format!("  greeted {}", facts.agent)),
-            Err(reason) => self.explain(reason),
-        }
-        self.say("");
-        if let (true, Some(loss), Err(redial)) =
-            (story.is_right(), &story.loss, &story.redial.verdict)
-        {
-            self.tell(&format!(
-                "Two reasons, one story: the peer we had left us (retry {}), and since then nobody is \
-                 at home (retry {}). The other {} peers still answer.",
-                loss.retry, redial.retry, story.others,
-            ));
-        } else {
-            let mark = self.mark(false);
-            self.tell(&format!(
-                "{mark} It should be closed first and connection_refused then."
-            ));
         }
         self.draw(&[])
     }
 
-    fn closes(&mut self, summary: &Summary, next: &[String]) -> io::Result<()> {
+    fn cut(&mut self, cut: &Cut) -> io::Result<()> {
+        let losses = cut.losses.iter();
+        let losses: Vec<_> = losses
+            .map(|(kind, count)| format!("{kind} {count}"))
+            .collect();
+        let mark = self.mark(cut.noticed == cut.nodes);
+        self.say("");
+        self.tell(&format!(
+            "{mark} Now {} healthy nodes are cut off. Our nodes noticed {} of them in {}; sessions \
+             lost since: {}.",
+            cut.nodes,
+            cut.noticed,
+            short(cut.noticed_after),
+            losses.join(", "),
+        ));
+        self.draw(&[])
+    }
+
+    fn back(&mut self, cut: &Cut, after: Option<Duration>) -> io::Result<()> {
+        let mark = self.mark(after.is_some());
+        self.say("");
+        match after {
+            Some(after) => self.tell(&format!(
+                "{mark} They come back. All {} were dialled again and are kept, after {}.",
+                cut.nodes,
+                short(after),
+            )),
+            None => self.tell(&format!(
+                "{mark} They come back, but not all are kept again."
+            )),
+        }
+        self.draw(&[])
+    }
+
+    fn why(&mut self, verdict: &Verdict<'_>) -> io::Result<()> {
+        let Some(story) = &verdict.story else {
+            return Ok(());
+        };
+        let (name, network) = (&verdict.citizen.name, verdict.citizen.realm().network);
+        self.title(&format!("Why is {name} of {network} no peer?"));
+        for line in story.to_string().lines() {
+            for (at, line) in wrapped(&elided(line), WIDTH - 4).into_iter().enumerate() {
+                let indent = if at == 0 { 2 } else { 4 };
+                self.say(format!("{:indent$}{line}", ""));
+            }
+        }
+        self.draw(&[])
+    }
+
+    fn closes(&mut self, summary: &Summary, _: &[Tally], next: &[String]) -> io::Result<()> {
         let mark = self.mark(summary.is_right());
         let Summary {
             healthy,
-            healthy_greeted,
-            broken,
-            broken_explained,
+            healthy_kept,
+            faulty,
+            faulty_explained,
+            failed_dials,
+            unknown,
             ..
         } = summary;
-        let story = if summary.story_right {
-            ""
+        let recovered = if summary.recovered {
+            "the part that was cut off came back"
         } else {
-            ", but a kept peer fared otherwise than it must"
+            "the part that was cut off did not come back as it must"
         };
+        self.say("");
         self.tell(&format!(
-            "{mark} {healthy_greeted} of {healthy} healthy peers greeted, {broken_explained} of \
-             {broken} broken ones explained{story}; {} in all.",
+            "{mark} {healthy_kept} of {healthy} healthy peers kept, {faulty_explained} of {faulty} \
+             faulty ones explained, {recovered}. Of {failed_dials} dials that failed, {unknown} are \
+             without a known reason; {} in all.",
             short(summary.took),
         ));
-        self.say("");
-        let title = self.out.tone(Tone::Strong, "Try next:");
-        self.say(title);
+        self.title("Try next:");
         for command in next {
             self.say(format!("  {command}"));
         }

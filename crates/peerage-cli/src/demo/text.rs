@@ -1,10 +1,6 @@
-//! Small shapes of text: spans of time, little pictures, broken lines.
+//! Small shapes of text: spans of time, broken lines.
 
-use std::collections::VecDeque;
 use std::time::Duration;
-
-/// The most round trips in one little picture.
-const SPARKS: usize = 8;
 
 /// A span of time, in at most seven columns up to a thousand seconds.
 pub(super) fn short(span: Duration) -> String {
@@ -15,18 +11,6 @@ pub(super) fn short(span: Duration) -> String {
         ..1.0 => format!("{:.0} ms", seconds * 1e3),
         _ => format!("{seconds:.1} s"),
     }
-}
-
-/// The latest round trips as a small picture, scaled to the longest of them.
-pub(super) fn sparks(recent: &VecDeque<Duration>) -> String {
-    const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let latest = || recent.iter().skip(recent.len().saturating_sub(SPARKS));
-    let most = latest().max().map_or(1, |most| most.as_nanos().max(1));
-    let level = |rtt: &Duration| {
-        let eighth = usize::try_from(rtt.as_nanos() * 7 / most).unwrap_or_default();
-        LEVELS[eighth.min(7)]
-    };
-    latest().map(level).collect()
 }
 
 /// Lines of at most `width` columns; a longer word stands alone.
@@ -44,6 +28,23 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The longest word that is shown whole: all but keys.
+const WORD: usize = 48;
+
+/// The same with long words cut.
+pub(super) fn elided(text: &str) -> String {
+    let cut = |word: &str| match word.char_indices().nth(WORD) {
+        Some(_) => {
+            let comma = word.ends_with(',').then_some(',');
+            let head = word.chars().take(WORD / 3);
+            head.chain(['…']).chain(comma).collect()
+        }
+        None => word.to_owned(),
+    };
+    let words: Vec<String> = text.split(' ').map(cut).collect();
+    words.join(" ")
 }
 
 #[cfg(test)]
@@ -67,13 +68,16 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_shows_the_latest_and_scales_to_the_longest() {
-        assert_eq!(sparks(&VecDeque::new()), "");
-        assert_eq!(sparks(&[Duration::ZERO].into()), "▁");
-        let many: VecDeque<_> = (0..=100).map(Duration::from_millis).collect();
-        let picture = sparks(&many);
-        assert_eq!(picture.chars().count(), SPARKS);
-        assert!(picture.ends_with('█'), "{picture}");
+    fn keys_are_cut_and_words_are_not() {
+        assert_eq!(
+            elided("it is connection_refused"),
+            "it is connection_refused"
+        );
+        let key = "ab".repeat(64);
+        assert_eq!(
+            elided(&format!("{key}, ordinary")),
+            "abababababababab…, ordinary"
+        );
     }
 
     #[test]

@@ -1,0 +1,409 @@
+//! The story: everybody is found and kept, a part is cut off and comes back, and one is explained.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use peerage::Kind;
+use peerage::networks::{Setup, by_name};
+use peerage::node::book;
+use peerage::{Direction, ProbeOptions};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::cast::EXPLAINED;
+use super::ledger::{Account, Ended, Ledger};
+use super::ours::Told;
+use super::tally::{Tally, tallies};
+use super::world::{Citizen, World};
+use crate::output::{Failed, environment, usage};
+
+/// How often what moves is drawn anew, in milliseconds.
+const REDRAW_EVERY: Duration = Duration::from_millis(200);
+
+/// The longest one stage takes, in seconds; each ends as soon as its goal is met.
+const STAGE_LIMIT: Duration = Duration::from_secs(60);
+
+/// The most bytes of a dialogue that are remembered. A version and a verack fit many times.
+const TAPE_LIMIT: usize = 4096;
+
+/// Who tells the story: in words, or as JSON.
+pub(super) trait Voice: Send {
+    /// This is the world.
+    fn opens(&mut self, citizens: &[Citizen]) -> io::Result<()>;
+
+    /// This is how far everything is at present; something is being waited for since so long.
+    fn moves(&mut self, tallies: &[Tally], doing: &str, since: Duration) -> io::Result<()>;
+
+    /// A stage is over, and this is how far everything has come.
+    fn stands(&mut self, tallies: &[Tally], what: &str) -> io::Result<()>;
+
+    /// What became of each. The stories are what our nodes remember of them.
+    fn judged(&mut self, verdicts: &[Verdict<'_>]) -> io::Result<()>;
+
+    /// A part of the world was cut off.
+    fn cut(&mut self, cut: &Cut) -> io::Result<()>;
+
+    /// It came back, after so long, or not at all.
+    fn back(&mut self, cut: &Cut, after: Option<Duration>) -> io::Result<()>;
+
+    /// Why this one is no peer.
+    fn why(&mut self, verdict: &Verdict<'_>) -> io::Result<()>;
+
+    /// It is over; these commands come next.
+    fn closes(&mut self, summary: &Summary, tallies: &[Tally], next: &[String]) -> io::Result<()>;
+}
+
+/// What became of one citizen.
+#[derive(Debug)]
+pub(super) struct Verdict<'a> {
+    pub(super) citizen: &'a Citizen,
+    pub(super) account: Account,
+    /// What our node remembers.
+    pub(super) story: Option<book::Story>,
+    /// Whether it is the verdict that the citizen deserves.
+    pub(super) right: bool,
+}
+
+/// What every verdict is called that has no reason.
+pub(super) const GREETED: &str = "greeted";
+
+impl Verdict<'_> {
+    /// The verdict in a word.
+    pub(super) fn kind(&self) -> &'static str {
+        match (self.ended(), self.claims_against()) {
+            (Some(ended), _) => ended.reason.kind.name(),
+            (None, Some(cause)) => cause.kind.name(),
+            (None, None) if self.account.is_active => GREETED,
+            (None, None) => "unknown",
+        }
+    }
+
+    /// Where it was decided, by the network's own name.
+    pub(super) fn stage(&self) -> &str {
+        match (self.ended(), self.claims_against()) {
+            (Some(ended), _) => ended.reason.stage.name(),
+            (None, Some(cause)) => &cause.stage,
+            (None, None) => "kept",
+        }
+    }
+
+    /// How it ended last, unless it is where it belongs.
+    pub(super) fn ended(&self) -> Option<&Ended> {
+        let is_well = self.account.is_active && self.citizen.nature.is_kept();
+        self.account.ended.as_ref().filter(|_| !is_well)
+    }
+
+    /// What its own claims say against it.
+    fn claims_against(&self) -> Option<&book::Cause> {
+        let book::Standing::Unfit(cause) = &self.story.as_ref()?.standing else {
+            return None;
+        };
+        Some(cause)
+    }
+
+    /// What it should be.
+    pub(super) fn expected(&self) -> &'static str {
+        let deserved = self.citizen.nature.deserves();
+        deserved.map_or(GREETED, |kind| kind.name())
+    }
+}
+
+/// What became of cutting off a part of the world.
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    /// How many nodes were in it.
+    pub(super) nodes: usize,
+    /// How many of them our nodes noticed to be gone, after how long at the most.
+    pub(super) noticed: usize,
+    pub(super) noticed_after: Duration,
+    /// Sessions lost meanwhile, by reason.
+    pub(super) losses: BTreeMap<Kind, u64>,
+}
+
+/// What came of it all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Summary {
+    pub(super) healthy: usize,
+    pub(super) healthy_kept: usize,
+    pub(super) faulty: usize,
+    pub(super) faulty_explained: usize,
+    /// Whether the part that was cut off was missed, and came back.
+    pub(super) recovered: bool,
+    pub(super) failed_dials: u64,
+    pub(super) unknown: u64,
+    pub(super) took: Duration,
+}
+
+impl Summary {
+    pub(super) const fn is_right(&self) -> bool {
+        self.healthy == self.healthy_kept
+            && self.faulty == self.faulty_explained
+            && self.recovered
+            && self.unknown * 100 <= self.failed_dials
+    }
+}
+
+/// How a citizen must be.
+type Goal<'a> = &'a (dyn Fn(&Citizen, &Account) -> bool + Sync);
+
+/// A world, what is known of it, and who tells of it.
+pub(super) struct Demo<'a> {
+    world: World,
+    ledger: Ledger,
+    told: Told,
+    voice: Box<dyn Voice + 'a>,
+    start: Instant,
+}
+
+impl<'a> Demo<'a> {
+    pub(super) fn new(
+        world: World,
+        told: Told,
+        voice: Box<dyn Voice + 'a>,
+        start: Instant,
+    ) -> Self {
+        Self {
+            ledger: Ledger::of(&world.citizens),
+            world,
+            told,
+            voice,
+            start,
+        }
+    }
+
+    /// Tells the whole story, and whether it went as it must.
+    pub(super) async fn tell(&mut self, ends_at: Instant) -> Result<bool, Failed> {
+        self.voice.opens(&self.world.citizens)?;
+        let latest = Instant::now() + STAGE_LIMIT;
+        let all_right = |citizen: &Citizen, account: &Account| citizen.nature.is_right(account);
+        self.go_on("looking for everybody", latest, Some(&all_right))
+            .await?;
+        self.meet_strangers(latest).await?;
+        self.stand("found, dialled, greeted and kept").await?;
+        let judged = self.ledger.accounts.clone();
+
+        self.go_on("keeping them", ends_at, None).await?;
+        let cut = self.cut_off().await?;
+        let back = self.come_back(&cut).await?;
+
+        let verdicts = verdicts(&self.world, &self.ledger, judged).await?;
+        self.voice.judged(&verdicts)?;
+        let mut explained = verdicts.iter();
+        if let Some(verdict) = explained.find(|verdict| verdict.citizen.name == EXPLAINED) {
+            self.voice.why(verdict)?;
+        }
+        let mut summary = Summary {
+            recovered: back.is_some() && cut.noticed == cut.nodes,
+            ..Summary::default()
+        };
+        for verdict in &verdicts {
+            let right = usize::from(verdict.right);
+            if verdict.citizen.nature.is_healthy() {
+                summary.healthy += 1;
+                summary.healthy_kept += right;
+            } else {
+                summary.faulty += 1;
+                summary.faulty_explained += right;
+            }
+        }
+        summary.failed_dials = self.ledger.failed_dials.values().sum();
+        summary.unknown = self.ledger.unknown.values().sum();
+        let tallies = tallies(&self.world, &self.ledger).await?;
+        let next = next_commands(&self.world).await?;
+        summary.took = self.start.elapsed();
+        self.voice.closes(&summary, &tallies, &next)?;
+        self.world.stop().await;
+        Ok(summary.is_right())
+    }
+
+    /// Listens to our nodes until all citizens are as they must be, and `latest` at the latest.
+    /// Returns whether they are.
+    async fn go_on(
+        &mut self,
+        doing: &str,
+        latest: Instant,
+        goal: Option<Goal<'_>>,
+    ) -> Result<bool, Failed> {
+        let began = Instant::now();
+        let mut redraw = interval(REDRAW_EVERY);
+        redraw.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            let all = || self.world.citizens.iter().zip(&self.ledger.accounts);
+            if let Some(goal) = goal
+                && all().all(|(citizen, account)| goal(citizen, account))
+            {
+                return Ok(true);
+            }
+            tokio::select! {
+                biased;
+                () = sleep_until(latest) => return Ok(false),
+                Some((place, news)) = self.told.recv() => self.ledger.note(place, news),
+                _ = redraw.tick() => {
+                    let tallies = tallies(&self.world, &self.ledger).await?;
+                    self.voice.moves(&tallies, doing, began.elapsed())?;
+                }
+            }
+        }
+    }
+
+    /// Waits until those are known of whom there is no other news, as they are not dialled.
+    async fn meet_strangers(&mut self, latest: Instant) -> Result<(), Failed> {
+        loop {
+            let mut known = true;
+            let citizens = self.world.citizens.iter();
+            for citizen in citizens.filter(|citizen| citizen.nature.is_unfit()) {
+                known &= story(&self.world, citizen).await?.is_some();
+            }
+            if known || Instant::now() > latest {
+                return Ok(());
+            }
+            let soon = Instant::now() + REDRAW_EVERY;
+            self.go_on("meeting strangers", soon, None).await?;
+        }
+    }
+
+    async fn stand(&mut self, what: &str) -> Result<(), Failed> {
+        let tallies = tallies(&self.world, &self.ledger).await?;
+        self.voice.stands(&tallies, what)?;
+        Ok(())
+    }
+
+    /// Cuts off the remote part, and waits until our nodes have noticed.
+    async fn cut_off(&mut self) -> Result<Cut, Failed> {
+        self.ledger.losses.clear();
+        let began = Instant::now();
+        self.world.cut_off(true);
+        let gone = |citizen: &Citizen, account: &Account| !citizen.is_remote || !account.is_active;
+        self.go_on("a part is cut off", began + STAGE_LIMIT, Some(&gone))
+            .await?;
+        let all = self.world.citizens.iter().zip(&self.ledger.accounts);
+        let remote = || all.clone().filter(|(citizen, _)| citizen.is_remote);
+        let cut = Cut {
+            nodes: remote().count(),
+            noticed: remote().filter(|(_, account)| !account.is_active).count(),
+            noticed_after: began.elapsed(),
+            losses: std::mem::take(&mut self.ledger.losses),
+        };
+        self.voice.cut(&cut)?;
+        self.stand("with a part cut off").await?;
+        Ok(cut)
+    }
+
+    /// Lets the remote part come back, and waits until our nodes have everybody again.
+    async fn come_back(&mut self, cut: &Cut) -> Result<Option<Duration>, Failed> {
+        let began = Instant::now();
+        self.world.cut_off(false);
+        let kept = |citizen: &Citizen, account: &Account| {
+            !citizen.nature.is_healthy() || citizen.nature.is_right(account)
+        };
+        let are_back = self
+            .go_on("it comes back", began + STAGE_LIMIT, Some(&kept))
+            .await?;
+        let after = are_back.then(|| began.elapsed());
+        self.voice.back(cut, after)?;
+        self.stand("with everybody back").await?;
+        Ok(after)
+    }
+}
+
+/// What became of everybody, with what our nodes remember: the faulty ones as they were `judged`
+/// when all had been dialled, the others as they are now.
+async fn verdicts<'a>(
+    world: &'a World,
+    ledger: &Ledger,
+    judged: Vec<Account>,
+) -> Result<Vec<Verdict<'a>>, Failed> {
+    let mut verdicts = Vec::new();
+    let accounts = judged.into_iter().zip(&ledger.accounts);
+    for (citizen, (judged, now)) in world.citizens.iter().zip(accounts) {
+        let account = if citizen.nature.is_kept() {
+            now.clone()
+        } else {
+            judged
+        };
+        let mut verdict = Verdict {
+            citizen,
+            right: citizen.nature.is_right(&account),
+            account,
+            story: story(world, citizen).await?,
+        };
+        verdict.right &= verdict.kind() == verdict.expected();
+        verdicts.push(verdict);
+    }
+    Ok(verdicts)
+}
+
+/// What our node remembers of one.
+async fn story(world: &World, citizen: &Citizen) -> Result<Option<book::Story>, Failed> {
+    let Some(ours) = world.ours.get(citizen.place) else {
+        return Ok(None);
+    };
+    let stories = ours.why(citizen.key()).await;
+    let stories = stories.map_err(|error| environment(error, "a node of ours is gone"))?;
+    Ok(stories.into_iter().next())
+}
+
+/// Commands to try next. They begin with what this program was called as, so that they can be
+/// copied.
+async fn next_commands(world: &World) -> Result<Vec<String>, Failed> {
+    let called = std::env::args().next().filter(|name| !name.is_empty());
+    let plain = |name: &String| {
+        name.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
+    };
+    let me = called.filter(plain).unwrap_or_else(|| "peerage".into());
+    let mut next = vec![format!(
+        "{me} probe --transcript zec://mainnet.seeder.zfnd.org"
+    )];
+    next.extend(boot_node().map(|enode| format!("{me} probe {enode}")));
+    next.push(format!(
+        "{me} listen zcash --chain regtest --bind 127.0.0.1:18344"
+    ));
+    let healthy = world
+        .citizens
+        .iter()
+        .find(|citizen| citizen.nature.is_healthy());
+    if let Some(citizen) = healthy
+        && let Some(frame) = first_frame(citizen).await?
+    {
+        let (realm, hex) = (citizen.realm(), hex::encode(frame));
+        next.push(format!(
+            "{me} decode frame -n {} --chain {} {hex}",
+            realm.network, realm.chain
+        ));
+    }
+    Ok(next)
+}
+
+/// A node on Ethereum that everybody begins with.
+fn boot_node() -> Option<String> {
+    let table = peerage::devp2p::Table::builtin();
+    let chain = table.chain("mainnet")?;
+    chain.boot_nodes.first().map(ToString::to_string)
+}
+
+/// The first message that a citizen says, if it is all there and can be read by itself.
+async fn first_frame(citizen: &Citizen) -> Result<Option<Vec<u8>>, Failed> {
+    let realm = citizen.realm();
+    let Some(network) = by_name(realm.network) else {
+        return Ok(None);
+    };
+    let node = network.node(&Setup::new(realm.chain)).map_err(usage)?;
+    let options = ProbeOptions {
+        limit: STAGE_LIMIT,
+        tape_limit: TAPE_LIMIT,
+    };
+    let probe = node.probe(&citizen.found_at, &options).await;
+    let (Ok(facts), Some(dialogue)) = (probe.verdict, probe.dialogue) else {
+        return Ok(None);
+    };
+    let lines = node.explain_dialogue(&dialogue, Some(&facts));
+    let mut heard = lines
+        .into_iter()
+        .filter(|line| line.direction == Direction::Inbound);
+    Ok(heard.next().and_then(|first| {
+        let alone = node.explain(None, &first.bytes);
+        let told = first.explained.error.is_none() && alone == first.explained;
+        told.then_some(first.bytes)
+    }))
+}
