@@ -14,6 +14,12 @@ use crate::output::{Failed, environment, usage};
 /// The pause between two searches, in milliseconds.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long answers are waited for: a machine may have better things to do.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How often a node makes itself known again, in case nobody listened when it joined.
+const REFRESH: Duration = Duration::from_secs(15);
+
 /// The chain that the stranger follows.
 const OTHER_CHAIN: &str = "sepolia";
 
@@ -57,6 +63,9 @@ impl Beacon {
             setup.record = setup.record.raw(name, entry);
         }
         setup.boot = boot.to_vec();
+        setup.config.request_timeout = PATIENCE;
+        setup.config.handshake_timeout = PATIENCE / 2;
+        setup.config.refresh_interval = REFRESH;
         let record = setup.record.clone().sign(&setup.key).map_err(usage)?;
         let service = find::start(setup, sockets).map_err(usage)?;
         Ok(Self { service, record })

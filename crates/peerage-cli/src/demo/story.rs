@@ -5,26 +5,22 @@ use std::io;
 use std::time::Duration;
 
 use peerage::Kind;
-use peerage::networks::{Setup, by_name};
 use peerage::node::book;
-use peerage::{Direction, ProbeOptions};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::cast::EXPLAINED;
 use super::ledger::{Account, Ended, Ledger};
+use super::next::next_commands;
 use super::ours::Told;
 use super::tally::{Tally, tallies};
 use super::world::{Citizen, World};
-use crate::output::{Failed, environment, usage};
+use crate::output::{Failed, environment};
 
 /// How often what moves is drawn anew, in milliseconds.
 const REDRAW_EVERY: Duration = Duration::from_millis(200);
 
 /// The longest one stage takes, in seconds; each ends as soon as its goal is met.
-const STAGE_LIMIT: Duration = Duration::from_secs(60);
-
-/// The most bytes of a dialogue that are remembered. A version and a verack fit many times.
-const TAPE_LIMIT: usize = 4096;
+const STAGE_LIMIT: Duration = Duration::from_secs(120);
 
 /// Who tells the story: in words, or as JSON.
 pub(super) trait Voice: Send {
@@ -341,69 +337,4 @@ async fn story(world: &World, citizen: &Citizen) -> Result<Option<book::Story>, 
     let stories = ours.why(citizen.key()).await;
     let stories = stories.map_err(|error| environment(error, "a node of ours is gone"))?;
     Ok(stories.into_iter().next())
-}
-
-/// Commands to try next. They begin with what this program was called as, so that they can be
-/// copied.
-async fn next_commands(world: &World) -> Result<Vec<String>, Failed> {
-    let called = std::env::args().next().filter(|name| !name.is_empty());
-    let plain = |name: &String| {
-        name.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
-    };
-    let me = called.filter(plain).unwrap_or_else(|| "peerage".into());
-    let mut next = vec![format!(
-        "{me} probe --transcript zec://mainnet.seeder.zfnd.org"
-    )];
-    next.extend(boot_node().map(|enode| format!("{me} probe {enode}")));
-    next.push(format!(
-        "{me} listen zcash --chain regtest --bind 127.0.0.1:18344"
-    ));
-    let healthy = world
-        .citizens
-        .iter()
-        .find(|citizen| citizen.nature.is_healthy());
-    if let Some(citizen) = healthy
-        && let Some(frame) = first_frame(citizen).await?
-    {
-        let (realm, hex) = (citizen.realm(), hex::encode(frame));
-        next.push(format!(
-            "{me} decode frame -n {} --chain {} {hex}",
-            realm.network, realm.chain
-        ));
-    }
-    Ok(next)
-}
-
-/// A node on Ethereum that everybody begins with.
-fn boot_node() -> Option<String> {
-    let table = peerage::devp2p::Table::builtin();
-    let chain = table.chain("mainnet")?;
-    chain.boot_nodes.first().map(ToString::to_string)
-}
-
-/// The first message that a citizen says, if it is all there and can be read by itself.
-async fn first_frame(citizen: &Citizen) -> Result<Option<Vec<u8>>, Failed> {
-    let realm = citizen.realm();
-    let Some(network) = by_name(realm.network) else {
-        return Ok(None);
-    };
-    let node = network.node(&Setup::new(realm.chain)).map_err(usage)?;
-    let options = ProbeOptions {
-        limit: STAGE_LIMIT,
-        tape_limit: TAPE_LIMIT,
-    };
-    let probe = node.probe(&citizen.found_at, &options).await;
-    let (Ok(facts), Some(dialogue)) = (probe.verdict, probe.dialogue) else {
-        return Ok(None);
-    };
-    let lines = node.explain_dialogue(&dialogue, Some(&facts));
-    let mut heard = lines
-        .into_iter()
-        .filter(|line| line.direction == Direction::Inbound);
-    Ok(heard.next().and_then(|first| {
-        let alone = node.explain(None, &first.bytes);
-        let told = first.explained.error.is_none() && alone == first.explained;
-        told.then_some(first.bytes)
-    }))
 }
