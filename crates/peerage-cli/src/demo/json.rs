@@ -8,7 +8,7 @@ use peerage::Kind;
 use peerage::node::FinderReport;
 use serde_json::{Map, Value, json};
 
-use super::story::{Cut, Summary, Verdict, Voice};
+use super::story::{Act, Cut, Summary, Verdict, Voice};
 use super::tally::Tally;
 use super::world::Citizen;
 use crate::output::{Out, millis_json, progress, reason_json};
@@ -87,11 +87,11 @@ impl Voice for Lines<'_> {
         Ok(())
     }
 
-    fn stands(&mut self, tallies: &[Tally], what: &str) -> io::Result<()> {
+    fn stands(&mut self, tallies: &[Tally], after: Act) -> io::Result<()> {
         let networks: Vec<_> = tallies.iter().map(network).collect();
-        let body = json!({ "what": what, "networks": networks });
+        let body = json!({ "after": after.name(), "networks": networks });
         self.out.json("stands", body)?;
-        progress(what);
+        progress(after.title());
         Ok(())
     }
 

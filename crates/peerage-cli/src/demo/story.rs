@@ -31,7 +31,7 @@ pub(super) trait Voice: Send {
     fn moves(&mut self, tallies: &[Tally], doing: &str, since: Duration) -> io::Result<()>;
 
     /// A stage is over, and this is how far everything has come.
-    fn stands(&mut self, tallies: &[Tally], what: &str) -> io::Result<()>;
+    fn stands(&mut self, tallies: &[Tally], after: Act) -> io::Result<()>;
 
     /// What became of each. The stories are what our nodes remember of them.
     fn judged(&mut self, verdicts: &[Verdict<'_>]) -> io::Result<()>;
@@ -47,6 +47,37 @@ pub(super) trait Voice: Send {
 
     /// It is over; these commands come next.
     fn closes(&mut self, summary: &Summary, tallies: &[Tally], next: &[String]) -> io::Result<()>;
+}
+
+/// An act of the story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Everybody was looked for.
+    Found,
+    /// A part of the world is cut off.
+    Cut,
+    /// It is back.
+    Back,
+}
+
+impl Act {
+    /// Lower-case name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Cut => "cut",
+            Self::Back => "back",
+        }
+    }
+
+    /// As a title.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Found => "Found, dialled, greeted and kept:",
+            Self::Cut => "With a part cut off:",
+            Self::Back => "With everybody back:",
+        }
+    }
 }
 
 /// What became of one citizen.
@@ -66,12 +97,17 @@ pub(super) const GREETED: &str = "greeted";
 impl Verdict<'_> {
     /// The verdict in a word.
     pub(super) fn kind(&self) -> &'static str {
-        match (self.ended(), self.claims_against()) {
-            (Some(ended), _) => ended.reason.kind.name(),
-            (None, Some(cause)) => cause.kind.name(),
-            (None, None) if self.account.is_active => GREETED,
-            (None, None) => "unknown",
+        match self.failed() {
+            Some(kind) => kind.name(),
+            None if self.account.is_active => GREETED,
+            None => "unknown",
         }
+    }
+
+    /// Why it is no peer; nothing if it is one, or nobody knows.
+    pub(super) fn failed(&self) -> Option<Kind> {
+        let ended = self.ended().map(|ended| ended.reason.kind);
+        ended.or_else(|| Some(self.claims_against()?.kind))
     }
 
     /// Where it was decided, by the network's own name.
@@ -175,7 +211,7 @@ impl<'a> Demo<'a> {
         self.go_on("looking for everybody", latest, Some(&all_right))
             .await?;
         self.meet_strangers(latest).await?;
-        self.stand("found, dialled, greeted and kept").await?;
+        self.stand(Act::Found).await?;
         let judged = self.ledger.accounts.clone();
 
         self.go_on("keeping them", ends_at, None).await?;
@@ -204,7 +240,16 @@ impl<'a> Demo<'a> {
         }
         summary.failed_dials = self.ledger.failed_dials.values().sum();
         summary.unknown = self.ledger.unknown.values().sum();
-        let tallies = tallies(&self.world, &self.ledger).await?;
+        let mut tallies = tallies(&self.world, &self.ledger).await?;
+        for (place, tally) in tallies.iter_mut().enumerate() {
+            let here = verdicts
+                .iter()
+                .filter(|verdict| verdict.citizen.place == place);
+            tally.failed = BTreeMap::new();
+            for kind in here.filter_map(Verdict::failed) {
+                *tally.failed.entry(kind).or_default() += 1;
+            }
+        }
         let next = next_commands(&self.world).await?;
         summary.took = self.start.elapsed();
         self.voice.closes(&summary, &tallies, &next)?;
@@ -258,9 +303,9 @@ impl<'a> Demo<'a> {
         }
     }
 
-    async fn stand(&mut self, what: &str) -> Result<(), Failed> {
+    async fn stand(&mut self, after: Act) -> Result<(), Failed> {
         let tallies = tallies(&self.world, &self.ledger).await?;
-        self.voice.stands(&tallies, what)?;
+        self.voice.stands(&tallies, after)?;
         Ok(())
     }
 
@@ -281,7 +326,7 @@ impl<'a> Demo<'a> {
             losses: std::mem::take(&mut self.ledger.losses),
         };
         self.voice.cut(&cut)?;
-        self.stand("with a part cut off").await?;
+        self.stand(Act::Cut).await?;
         Ok(cut)
     }
 
@@ -297,7 +342,7 @@ impl<'a> Demo<'a> {
             .await?;
         let after = are_back.then(|| began.elapsed());
         self.voice.back(cut, after)?;
-        self.stand("with everybody back").await?;
+        self.stand(Act::Back).await?;
         Ok(after)
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::story::{Cut, Summary, Verdict, Voice};
+use super::story::{Act, Cut, Summary, Verdict, Voice};
 use super::tally::Tally;
 use super::text::{elided, short, wrapped};
 use super::world::Citizen;
@@ -158,8 +158,8 @@ impl Voice for Table<'_> {
         self.draw(&live)
     }
 
-    fn stands(&mut self, tallies: &[Tally], what: &str) -> io::Result<()> {
-        self.title(&format!("The world, {what}:"));
+    fn stands(&mut self, tallies: &[Tally], after: Act) -> io::Result<()> {
+        self.title(after.title());
         for line in self.rows(tallies) {
             self.say(line);
         }
