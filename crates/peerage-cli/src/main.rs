@@ -47,7 +47,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// A whole small world on this machine: healthy peers, broken ones, and a reason for each.
+    /// A whole small world on this machine: peers found and kept, faulty ones, and a reason for each.
     Demo(demo::Args),
     /// Diagnose peers stage by stage, from the name to the first ping.
     Probe(probe::Args),

@@ -30,6 +30,18 @@ pub(super) struct Ended {
     pub(super) lasted: Duration,
 }
 
+impl Ended {
+    /// Whether what is known says more than what came after it: a busy machine makes anybody late,
+    /// and of two ends of one connection only the one that was dialled may recognise itself.
+    fn says_more(&self, later: &Self, later_is_inbound: bool) -> bool {
+        let (known, later) = (self.reason.kind, later.reason.kind);
+        if known == Kind::SelfConnection {
+            return !later_is_inbound;
+        }
+        later == Kind::Timeout && known != later
+    }
+}
+
 /// Everything that our nodes told.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -40,7 +52,8 @@ pub(super) struct Ledger {
     mirrors: BTreeMap<usize, usize>,
     /// Dials that came to nothing, by our node.
     pub(super) failed_dials: BTreeMap<usize, u64>,
-    /// Those among them of which nobody knows why.
+    /// Those among them of which nobody knows why: the system gave an error that tells nothing, or we
+    /// have a bug.
     pub(super) unknown: BTreeMap<usize, u64>,
     /// Sessions lost since this was emptied last, by reason.
     pub(super) losses: BTreeMap<Kind, u64>,
@@ -94,11 +107,8 @@ impl Ledger {
                 };
                 if let Some(account) = account {
                     account.is_active &= !was_peer;
-                    let knew = account
-                        .ended
-                        .as_ref()
-                        .is_some_and(|ended| !inbound && ended.reason.kind == Kind::SelfConnection);
-                    if !knew {
+                    let known = account.ended.as_ref();
+                    if !known.is_some_and(|known| known.says_more(&ended, inbound)) {
                         account.ended = Some(ended);
                     }
                 }

@@ -171,7 +171,7 @@ impl Summary {
         self.healthy == self.healthy_kept
             && self.faulty == self.faulty_explained
             && self.recovered
-            && self.unknown * 100 <= self.failed_dials
+            && self.unknown * 100 < self.failed_dials
     }
 }
 
