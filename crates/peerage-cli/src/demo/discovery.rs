@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How often a node makes itself known again, in case nobody listened when it joined.
-const REFRESH: Duration = Duration::from_secs(15);
+const REFRESH: Duration = Duration::from_secs(30);
 
 /// The chain that the stranger follows.
 const OTHER_CHAIN: &str = "sepolia";

@@ -15,7 +15,7 @@ use crate::output::{Failed, usage};
 
 /// The longest a dial with its handshake may take, in seconds: a thousand times what a healthy
 /// neighbour needs, and yet nobody gets bored while the silent one is waited for.
-pub(super) const LIMIT: Duration = Duration::from_secs(4);
+pub(super) const LIMIT: Duration = Duration::from_secs(6);
 
 /// How long somebody who failed is left alone, whatever the reason asks for: the world has no time
 /// for the hours that are customary.

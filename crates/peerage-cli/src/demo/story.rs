@@ -357,7 +357,8 @@ async fn verdicts<'a>(
     let mut verdicts = Vec::new();
     let accounts = judged.into_iter().zip(&ledger.accounts);
     for (citizen, (judged, now)) in world.citizens.iter().zip(accounts) {
-        let account = if citizen.nature.is_kept() {
+        // A busy machine may have come to a judgement only later.
+        let account = if citizen.nature.is_kept() || !citizen.nature.is_right(&judged) {
             now.clone()
         } else {
             judged
