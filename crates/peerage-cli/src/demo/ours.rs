@@ -56,7 +56,7 @@ pub(super) fn news() -> (Tell, Told) {
     mpsc::channel(NEWS)
 }
 
-/// A node of ours that runs.
+/// A node of ours that runs, until this is dropped.
 pub(super) trait Ours: Send + Sync {
     fn overview(&self) -> BoxFuture<'_, Result<Overview, Stopped>>;
     fn peers(&self) -> BoxFuture<'_, Result<Vec<Snapshot<Key>>, Stopped>>;
@@ -64,7 +64,6 @@ pub(super) trait Ours: Send + Sync {
     fn why(&self, key: Key) -> BoxFuture<'_, Result<Vec<Story>, Stopped>>;
     /// Dials it, whoever else told of it.
     fn pin(&self, key: Key, at: peerage::Endpoint) -> BoxFuture<'_, Result<(), Stopped>>;
-    fn stop(&self) -> BoxFuture<'_, ()>;
 }
 
 impl<N: Keeps> Ours for HandleOf<N> {
@@ -94,10 +93,6 @@ impl<N: Keeps> Ours for HandleOf<N> {
             let pinned = Self::pin(self, identity, at.into(), Role::Static).await;
             pinned.map(drop)
         })
-    }
-
-    fn stop(&self) -> BoxFuture<'_, ()> {
-        Box::pin(Self::stop(self))
     }
 }
 

@@ -253,7 +253,6 @@ impl<'a> Demo<'a> {
         let next = next_commands(&self.world).await?;
         summary.took = self.start.elapsed();
         self.voice.closes(&summary, &tallies, &next)?;
-        self.world.stop().await;
         Ok(summary.is_right())
     }
 

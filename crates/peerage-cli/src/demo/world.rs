@@ -83,13 +83,6 @@ impl World {
             citizen.home.cut_off(is_cut);
         }
     }
-
-    /// Ends our nodes.
-    pub(super) async fn stop(&self) {
-        for ours in &self.ours {
-            ours.stop().await;
-        }
-    }
 }
 
 /// Starts everybody, the healthy first, and our own nodes last.
