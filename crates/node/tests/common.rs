@@ -266,8 +266,7 @@ pub(crate) fn listener() -> (Listener, Endpoint) {
 
 /// Where nobody listens.
 pub(crate) fn nowhere() -> Endpoint {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().into()
+    listener().1
 }
 
 /// A node without a name that listens, after `change`.

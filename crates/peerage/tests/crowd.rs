@@ -133,11 +133,11 @@ async fn honest_peers_are_greeted_while_a_crowd_tries() {
     assert_eq!(loaded.len(), 20, "every one of them");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "10,000 sockets; prints figures"]
 async fn figures_of_ten_thousand_hostile_sockets() {
-    let (unloaded, loaded) = crowded(10_000, 1024, 200).await;
-    let [p50, p99] = [100, 197].map(|at| (unloaded[at], loaded[at]));
+    let (unloaded, loaded) = crowded(10_000, 1024, 100).await;
+    let [p50, p99] = [50, 98].map(|at| (unloaded[at], loaded[at]));
     eprintln!("unloaded, loaded: p50 {p50:?}, p99 {p99:?}");
 }
 
