@@ -35,7 +35,6 @@ fn start<N: Keeps + Described>(chain: &str) -> Running<N> {
 }
 
 impl<N: Keeps> Running<N> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are passed over")]
     async fn established(&mut self) -> (SessionId, Key) {
         loop {
             let event = self.events.next().await.unwrap();
