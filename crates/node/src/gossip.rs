@@ -10,15 +10,18 @@ use crate::owner::Owner;
 /// The most addresses in one message, on every network that has such messages.
 const MAX_ADDRS: usize = 1000;
 
+/// As long as the book has fewer candidates, peers are asked for more. Source: dcrd, `addrmgr`.
+const ENOUGH: usize = 1000;
+
 impl<N: Network> Owner<N> {
-    /// A peer is established: those we dialled are asked for others while we look for some.
+    /// A peer is established: those we dialled are asked for others, unless we know many.
     pub(crate) fn meet(&mut self, id: SessionId, direction: Direction, mut hearsay: Hearsay) {
         let Some(question) = N::ask_for_addrs() else {
             return;
         };
         let (now, len) = (self.now(), N::len(&question));
         let asks = direction == Direction::Outbound
-            && self.is_hungry
+            && (self.is_hungry || self.book.len() < ENOUGH)
             && self.table.send(now, id, question, len).is_ok();
         if asks {
             hearsay.ask();
