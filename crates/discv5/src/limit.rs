@@ -21,7 +21,8 @@ pub struct Rate {
 /// A rate for each address group, and one for all groups together.
 ///
 /// For each group it keeps one instant: when its allowance will be whole again (the generic cell
-/// rate algorithm). Groups whose allowance is whole are forgotten.
+/// rate algorithm). Groups whose allowance is whole are forgotten, whenever there are twice as many
+/// groups as were left the last time.
 #[derive(Clone, Debug)]
 pub struct Limiter {
     group: Rate,
@@ -30,7 +31,12 @@ pub struct Limiter {
     whole_at: BTreeMap<Group, Instant>,
     total_whole_at: Option<Instant>,
     max_groups: usize,
+    /// At how many groups those that are whole are looked for.
+    sweep_at: usize,
 }
+
+/// At how few groups none are looked for that could be forgotten.
+const FEW_GROUPS: usize = 32;
 
 impl Limiter {
     /// A limit of `group` for each address group and of `total` for all, remembering at most so
@@ -42,6 +48,7 @@ impl Limiter {
             whole_at: BTreeMap::new(),
             total_whole_at: None,
             max_groups,
+            sweep_at: FEW_GROUPS,
         }
     }
 
@@ -58,8 +65,10 @@ impl Limiter {
         let Some(of_total) = take(self.total, now, self.total_whole_at) else {
             return false;
         };
-        if !self.whole_at.contains_key(&group) && self.whole_at.len() >= self.max_groups {
+        let sweep_at = self.sweep_at.min(self.max_groups);
+        if !self.whole_at.contains_key(&group) && self.whole_at.len() >= sweep_at {
             self.whole_at.retain(|_, whole_at| *whole_at > now);
+            self.sweep_at = FEW_GROUPS.max(2 * self.whole_at.len());
             if self.whole_at.len() >= self.max_groups {
                 return false;
             }
@@ -248,6 +257,21 @@ mod tests {
             per_second: 0,
         };
         assert!(!Limiter::new(shut, OFTEN, 4).allow(now, ip("192.0.2.1")));
+    }
+
+    #[test]
+    fn groups_that_are_whole_again_are_forgotten() {
+        let total = Rate {
+            burst: 1000,
+            per_second: 1000,
+        };
+        let mut limiter = Limiter::new(OFTEN, total, 4096);
+        for second in 0..1000_u16 {
+            let now = start() + Duration::from_secs(second.into());
+            let [high, low] = second.to_be_bytes();
+            assert!(limiter.allow(now, IpAddr::from([9, high, low, 1])));
+            assert!(limiter.len() <= FEW_GROUPS, "{second}");
+        }
     }
 
     #[test]

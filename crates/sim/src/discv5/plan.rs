@@ -40,7 +40,7 @@ pub struct Plan {
     pub round: Duration,
     /// How each node behaves. The defaults, but: `auto_update`, without which no node behind a
     /// translator would ever be found; and, so that ten thousand fit into 2 GiB, 128 sessions of
-    /// which 4 keep their ciphers ready, and 128 verified records remembered. That costs processor
+    /// which 4 keep their ciphers ready, and 64 verified records remembered. That costs processor
     /// time for handshakes and records that the defaults would have remembered.
     pub config: Config,
 }
@@ -67,7 +67,7 @@ impl Default for Plan {
                 auto_update: true,
                 max_sessions: 128,
                 max_expanded: 4,
-                max_verified: 128,
+                max_verified: 64,
                 ..Config::default()
             },
         }
