@@ -141,18 +141,28 @@ impl Search {
     ///
     /// A node at distance `l` from the one asked, itself at `d` from the target, is at `max(l, d)`
     /// from the target, or nearer if `l == d`. So `d` comes first, and a lookup that already has
-    /// enough candidates asks for no distance that cannot better them.
+    /// enough candidates asks for no distance that cannot better them. One that has too few takes
+    /// anybody: half of its distances are the farthest, where most nodes are. Nodes that join beside
+    /// their boot node would else find nobody, and nobody would find them.
     pub(crate) fn distances(&self, node: &NodeId, count: usize) -> Vec<u16> {
         let log_distance = self.metric.log_distance;
         let to_target = log_distance(node, &self.target);
         let mut found = lookup_distances(to_target, count);
-        if self.goal == Goal::Everything {
-            return found;
-        }
         let mut alive = self
             .candidates
             .values()
             .filter(|(_, s)| *s != State::Failed);
+        if alive.clone().count() < self.bounds.results {
+            let far = count / 2;
+            found.truncate(count - far);
+            let farthest = (1..=256).rev().filter(|l| !found.contains(l));
+            let farthest: Vec<u16> = farthest.take(far).collect();
+            found.extend(farthest);
+            return found;
+        }
+        if self.goal == Goal::Everything {
+            return found;
+        }
         let worst = alive.nth(self.bounds.results.saturating_sub(1));
         let worst = worst.map(|(record, _)| log_distance(&record.node_id(), &self.target));
         if let Some(worst) = worst {
@@ -294,6 +304,21 @@ mod tests {
             asked.len() > 1 && asked.iter().all(|l| *l <= worst),
             "{asked:?}"
         );
+    }
+
+    #[test]
+    fn a_search_that_knows_few_asks_for_the_farthest_too() {
+        for goal in [Goal::Nearest, Goal::Everything] {
+            let mut search = search(goal);
+            let beside = search.target;
+            let asked = search.distances(&beside, 6);
+            assert_eq!(asked, [1, 2, 3, 256, 255, 254], "nobody lives so near");
+            for seed in 1..=20 {
+                search.offer(record(seed));
+            }
+            let asked = search.distances(&beside, 6);
+            assert!(!asked.contains(&256), "{asked:?}");
+        }
     }
 
     #[test]

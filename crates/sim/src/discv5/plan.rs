@@ -39,7 +39,7 @@ pub struct Plan {
     /// The lookups of a round begin at random times within so long. 10 s.
     pub round: Duration,
     /// How each node behaves. The defaults, but: `auto_update`, without which no node behind a
-    /// translator would ever be found; and, so that ten thousand fit into 2 GiB, 128 sessions of
+    /// translator would ever be found; and, so that ten thousand fit into 2 GiB, 96 sessions of
     /// which 4 keep their ciphers ready, and 64 verified records remembered. That costs processor
     /// time for handshakes and records that the defaults would have remembered.
     pub config: Config,
@@ -65,7 +65,7 @@ impl Default for Plan {
             round: Duration::from_secs(10),
             config: Config {
                 auto_update: true,
-                max_sessions: 128,
+                max_sessions: 96,
                 max_expanded: 4,
                 max_verified: 64,
                 ..Config::default()
