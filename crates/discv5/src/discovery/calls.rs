@@ -161,6 +161,14 @@ impl Calls {
         }
     }
 
+    /// An id of its own, whose first byte is not zero: implementations that read ids as numbers
+    /// mirror them without leading zeros.
+    const fn new_id(&mut self) -> u64 {
+        let id = self.next_id | 1 << 63;
+        self.next_id = id.wrapping_add(1);
+        id
+    }
+
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
@@ -348,8 +356,7 @@ impl Discovery {
         {
             return Err(RequestError::Busy { limit });
         }
-        let id = self.calls.next_id;
-        self.calls.next_id = id.wrapping_add(1);
+        let id = self.calls.new_id();
         let expires_at = now + self.config.request_timeout;
         let call = Call {
             contact,
@@ -456,5 +463,24 @@ impl Discovery {
         };
         let datagram = envelope.ordinary(&self.record.node_id(), cipher, message);
         self.transmit(contact.endpoint, datagram);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_read_as_a_number_and_written_again_is_the_same_bytes() {
+        for first in [0, 1, 0xff, u64::MAX >> 8, u64::MAX - 1, u64::MAX] {
+            let mut calls = Calls::new(first);
+            let ids = [calls.new_id(), calls.new_id(), calls.new_id()];
+            for id in ids {
+                let bytes = RequestId::from(id);
+                let zeros = bytes.as_bytes().iter().take_while(|byte| **byte == 0);
+                assert_eq!(zeros.count(), 0, "{bytes:?}, first was {first:x}");
+            }
+            assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
+        }
     }
 }
