@@ -85,6 +85,15 @@ impl Book {
         None
     }
 
+    /// Whether a [`Self::next_dial`] that gave nobody did so for want of candidates, and not because
+    /// it was too soon for another dial: it is time to ask seeds and peers.
+    pub fn is_exhausted(&self, now: Now) -> bool {
+        let is_soon = self
+            .last_dial
+            .is_some_and(|last| now.at < later(last, self.config.spacing));
+        !is_soon || self.ready() == 0
+    }
+
     /// While nothing works: when the next dial may be made.
     pub(crate) fn next_probe(&self) -> Option<Instant> {
         if !self.outage.is_on() {

@@ -16,6 +16,9 @@ use crate::prefix::Reach;
 use crate::source::Source;
 use crate::tip::{Added, Refused, Tip};
 
+/// As long as the book has fewer candidates, peers are asked for more. Source: dcrd, `addrmgr`.
+const ENOUGH: usize = 1000;
+
 /// One entry of an `addr` or `addrv2` message, of whichever network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GossipEntry {
@@ -221,6 +224,12 @@ pub(crate) struct Answers {
 const DOMAINS: usize = 64;
 
 impl Book {
+    /// Whether a peer that we dialled is asked for others: while more are wanted than can be dialled,
+    /// or as long as fewer than 1,000 are known, as in dcrd.
+    pub fn asks_peers(&self, is_hungry: bool) -> bool {
+        is_hungry || self.len() < ENOUGH
+    }
+
     /// Takes in the answer of a peer we asked, by the rules: some entries at random, under the
     /// source's quota, none of them believed in full. See `docs/book.md`.
     pub fn gossip(&mut self, now: Now, source: &Source, entries: &[GossipEntry]) -> Taken {

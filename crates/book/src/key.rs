@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use peerage_core::Endpoint;
+use peerage_core::{ConnectedAddr, Direction, Endpoint};
 
 /// A node's identity: the bytes of its public key or node id, as its network spells them.
 ///
@@ -188,6 +188,28 @@ impl fmt::Debug for Key {
 impl From<Endpoint> for Key {
     fn from(endpoint: Endpoint) -> Self {
         Self::Address(endpoint.into())
+    }
+}
+
+impl Key {
+    /// Who a peer is that was just greeted: its identity where it has proven one; else who was
+    /// dialled, or where it comes from. `None` for a dial to nobody.
+    pub fn of_peer(
+        identity: Option<&Identity>,
+        dialled: Option<Self>,
+        connected: &ConnectedAddr,
+    ) -> Option<Self> {
+        match (identity, connected.direction()) {
+            (Some(identity), _) => Some(identity.clone().into()),
+            (None, Direction::Outbound) => dialled,
+            (None, Direction::Inbound) => Some(match connected {
+                ConnectedAddr::InboundDirect { addr } => (*addr).into(),
+                ConnectedAddr::OutboundDirect { .. }
+                | ConnectedAddr::OutboundProxy { .. }
+                | ConnectedAddr::InboundProxy { .. }
+                | ConnectedAddr::Isolated { .. } => Endpoint::unspecified(0).into(),
+            }),
+        }
     }
 }
 

@@ -22,32 +22,17 @@ impl<N: Network> Owner<N> {
         self.may_dial = false;
         loop {
             let now = self.book_now();
-            self.occupied.free = self.free();
+            self.occupied.free = self.table.free_dials();
             let wants = self.occupied.free > 0;
             let Some(dial) = self.book.next_dial(now, &self.occupied) else {
-                // It may only have been too soon for another dial.
-                let is_soon = self.dialled_at.is_some_and(|at| now.at < at + self.spacing);
-                if !is_soon || !wants || self.book.ready() == 0 {
+                if !wants || self.book.is_exhausted(now) {
                     self.is_hungry = wants;
                 }
                 return;
             };
             self.is_hungry = false;
-            self.dialled_at = Some(now.at);
             self.begin_dial(dial);
         }
-    }
-
-    /// How many more outbound peers are wanted.
-    fn free(&self) -> usize {
-        let limits = &self.limits;
-        let overview = self.table.overview(self.now());
-        let [_, pending] = overview.pending;
-        let [_, active] = overview.active;
-        let wanted = limits.active_out.saturating_sub(active);
-        let dials = (wanted + limits.spare_dials).saturating_sub(pending);
-        let free = if wanted == 0 { 0 } else { dials };
-        free.min(limits.pending_out.saturating_sub(pending))
     }
 
     fn begin_dial(&mut self, dial: Dial) {

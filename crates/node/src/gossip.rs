@@ -7,12 +7,6 @@ use peerage_peers::{Misdeed, SessionId, Types};
 use crate::network::Network;
 use crate::owner::Owner;
 
-/// The most addresses in one message, on every network that has such messages.
-const MAX_ADDRS: usize = 1000;
-
-/// As long as the book has fewer candidates, peers are asked for more. Source: dcrd, `addrmgr`.
-const ENOUGH: usize = 1000;
-
 impl<N: Network> Owner<N> {
     /// A peer is established: those we dialled are asked for others, unless we know many.
     pub(crate) fn meet(&mut self, id: SessionId, direction: Direction, mut hearsay: Hearsay) {
@@ -21,7 +15,7 @@ impl<N: Network> Owner<N> {
         };
         let (now, len) = (self.now(), N::len(&question));
         let asks = direction == Direction::Outbound
-            && (self.is_hungry || self.book.len() < ENOUGH)
+            && self.book.asks_peers(self.is_hungry)
             && self.table.send(now, id, question, len).is_ok();
         if asks {
             hearsay.ask();
@@ -51,7 +45,7 @@ impl<N: Network> Owner<N> {
         else {
             return;
         };
-        match hearsay.receive(now, &entries, MAX_ADDRS) {
+        match hearsay.receive(now, &entries, Hearsay::MOST) {
             Ok(entries) if entries.is_empty() => {}
             Ok(entries) => {
                 let source = hearsay.source();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as StdInstant};
 use peerage_book::{Book, DialId, Key, Now, Occupied};
 use peerage_core::{Endpoint, Reason, UnixTime};
 use peerage_net::Listener;
-use peerage_peers::{Admission, Limits, SessionId, Table, Types};
+use peerage_peers::{Admission, SessionId, Table, Types};
 use peerage_store::{Realm, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -71,7 +71,6 @@ pub(crate) struct Owner<N: Network> {
     pub(crate) table: Table<N::Types>,
     pub(crate) book: Book,
     pub(crate) admission: Admission,
-    pub(crate) limits: Limits,
     pub(crate) attempt_limit: Duration,
     pub(crate) sessions: BTreeMap<SessionId, Session<N>>,
     pub(crate) permits: BTreeMap<u64, SessionId>,
@@ -81,8 +80,6 @@ pub(crate) struct Owner<N: Network> {
     pub(crate) occupied: Occupied,
     /// The book may have somebody to dial.
     pub(crate) may_dial: bool,
-    pub(crate) dialled_at: Option<StdInstant>,
-    pub(crate) spacing: Duration,
     /// See [`LOOK_EVERY`].
     look_at: Instant,
     /// How many events may wait beyond the application's channel before nobody new is taken in.
@@ -136,7 +133,6 @@ impl<N: Network> Owner<N> {
         let book = remembered(&setup, now)?;
         let [_, seed] = halves(setup.seed);
         let (tell, told) = mpsc::channel(TOLD);
-        let limits = setup.peers.limits;
         let attempt_limit = setup.peers.deadlines.attempt;
         let backlog = setup.peers.backlog;
         Ok(Self {
@@ -144,15 +140,12 @@ impl<N: Network> Owner<N> {
             network: Arc::new(setup.network),
             book,
             admission: Admission::new(setup.admission),
-            limits,
             attempt_limit,
             sessions: BTreeMap::new(),
             permits: BTreeMap::new(),
             in_book: BTreeMap::new(),
             occupied: Occupied::default(),
             may_dial: true,
-            dialled_at: None,
-            spacing: setup.book.spacing,
             look_at: Instant::now(),
             backlog,
             finders: setup.finders.into_iter().map(Found::new).collect(),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use peerage_book::{DialId, Hearsay, Key};
-use peerage_core::{ConnectedAddr, Direction, Endpoint};
+use peerage_core::Direction;
 use peerage_peers::{Greeted, NotTaken, Parting, Permit, SessionId, Types};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -106,23 +106,10 @@ impl<N: Network> Owner<N> {
         session.profile = Some(Box::new(profile.clone()));
         let dialled = self.in_book.get(&id).copied();
         let direction = addr.direction();
-        let key = match (&identity, direction) {
-            (Some(identity), _) => Key::from(identity.clone()),
-            // Whoever has no identity is who was dialled, or where it comes from.
-            (None, Direction::Outbound) => match self.table.peer_at(self.now(), id) {
-                Some(shown) => match shown.identity {
-                    Some(key) => key,
-                    None => return,
-                },
-                None => return,
-            },
-            (None, Direction::Inbound) => match addr {
-                ConnectedAddr::InboundDirect { addr } => Key::from(addr),
-                ConnectedAddr::OutboundDirect { .. }
-                | ConnectedAddr::OutboundProxy { .. }
-                | ConnectedAddr::InboundProxy { .. }
-                | ConnectedAddr::Isolated { .. } => Key::from(Endpoint::unspecified(0)),
-            },
+        let dialled_as = self.table.peer_at(self.now(), id);
+        let dialled_as = dialled_as.and_then(|shown| shown.identity);
+        let Some(key) = Key::of_peer(identity.as_ref(), dialled_as, &addr) else {
+            return;
         };
         let (now, standing) = (self.now(), self.standing(&key));
         if let (Some(identity), Direction::Inbound) = (&identity, direction)
@@ -215,16 +202,11 @@ impl<N: Network> Owner<N> {
         heard: peerage_peers::Heard<N::Types>,
         len: usize,
     ) -> Option<peerage_peers::Heard<N::Types>> {
-        use peerage_peers::Heard as Of;
         let now = self.now();
-        let is_unasked = |key| N::ANSWERS_COME_UNASKED && !self.table.expects(id, key);
-        let heard = match heard {
-            Of::Answer { key, message } if is_unasked(&key) => Of::Gossip(message),
-            Of::Answer { .. }
-            | Of::Gossip(_)
-            | Of::Request(_)
-            | Of::Ping { .. }
-            | Of::Pong { .. } => heard,
+        let heard = if N::ANSWERS_COME_UNASKED {
+            heard.unless_asked(&self.table, id)
+        } else {
+            heard
         };
         match self.table.received(now, id, len, heard) {
             Err(NotTaken::Held(heard)) => Some(heard),

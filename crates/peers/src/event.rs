@@ -272,3 +272,40 @@ pub enum Outcome {
     /// Our side of the handshake, its policy or its codec, turned the peer away for this reason.
     Refused(Reason),
 }
+
+/// Kinds of a reason that are the peer's own words.
+const THEIR_WORD: [Kind; 4] = [
+    Kind::Refused,
+    Kind::PeerFull,
+    Kind::AlreadyConnected,
+    Kind::Left,
+];
+
+/// Kinds of a reason for which our side turned the peer away.
+const OUR_WORD: [Kind; 12] = [
+    Kind::NotThisProtocol,
+    Kind::WrongNetwork,
+    Kind::WrongGenesis,
+    Kind::WrongFork,
+    Kind::WrongIdentity,
+    Kind::Malformed,
+    Kind::Violation,
+    Kind::Flood,
+    Kind::Obsolete,
+    Kind::Incompatible,
+    Kind::SelfConnection,
+    Kind::Rejected,
+];
+
+impl Outcome {
+    /// Whose word a failure of a handshake or of a codec is.
+    pub fn of_dialogue(reason: Reason) -> Self {
+        if THEIR_WORD.contains(&reason.kind) {
+            Self::Goodbye(reason)
+        } else if OUR_WORD.contains(&reason.kind) {
+            Self::Refused(reason)
+        } else {
+            Self::Failed(reason)
+        }
+    }
+}

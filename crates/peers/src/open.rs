@@ -65,6 +65,20 @@ impl<T: Types> Table<T> {
         }
     }
 
+    /// How many more dials may begin: as many as outbound peers are wanted, and a few spare ones,
+    /// since most lead nowhere; none once enough are established.
+    pub fn free_dials(&self) -> usize {
+        let limits = &self.config.limits;
+        let pending = self.counts.pending(Direction::Outbound);
+        let active = self.counts.active(Direction::Outbound);
+        let wanted = limits.active_out.saturating_sub(active);
+        if wanted == 0 {
+            return 0;
+        }
+        let dials = (wanted + limits.spare_dials).saturating_sub(pending);
+        dials.min(limits.pending_out.saturating_sub(pending))
+    }
+
     fn insert_pending(&mut self, at: Instant, pending: Pending<T>) -> SessionId {
         let id = self.next_session(at);
         self.counts.insert(&pending.slot);

@@ -38,6 +38,22 @@ pub enum Heard<T: Types> {
     },
 }
 
+impl<T: Types> Heard<T> {
+    /// The same; but an answer that the table does not expect is gossip. For networks whose answers
+    /// carry nothing that tells them from messages that come by themselves.
+    #[must_use]
+    pub fn unless_asked(self, table: &Table<T>, id: SessionId) -> Self {
+        match self {
+            Self::Answer { key, message } if !table.expects(id, &key) => Self::Gossip(message),
+            Self::Answer { .. }
+            | Self::Gossip(_)
+            | Self::Request(_)
+            | Self::Ping { .. }
+            | Self::Pong { .. } => self,
+        }
+    }
+}
+
 impl<T: Types> Table<T> {
     /// A message was read, `len` bytes of the budgets long.
     ///

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use peerage_book::{Address, GossipEntry, Identity, Key, Verdict};
-use peerage_core::{AcceptAll, Failure, Kind, Network, PeerText, Reason, Session};
+use peerage_core::{AcceptAll, Failure, Network, PeerText, Reason, Session};
 use peerage_find::Candidate;
 use peerage_net::{Connection, Connector, Host, Link, LinkError, Target};
 use peerage_node::{Heard, Live, Whom};
@@ -143,7 +143,9 @@ impl<N: Keeps> peerage_node::Network for Keeper<N> {
         let greeted = self
             .0
             .greet_as(connection, to.as_ref(), AcceptAll, deadline);
-        let peer = greeted.await.map_err(|error| turned(error.reason()))?;
+        let peer = greeted
+            .await
+            .map_err(|error| Outcome::of_dialogue(error.reason()))?;
         let (info, link) = peer.into_link();
         Ok(Live {
             identity: N::identity(&info),
@@ -213,42 +215,7 @@ fn ended<N: Protocol>(error: &LinkErrorOf<N>) -> Outcome {
     if matches!(error, LinkError::Closed { .. }) {
         Outcome::Left
     } else if matches!(error, LinkError::Session(_)) {
-        turned(reason)
-    } else {
-        Outcome::Failed(reason)
-    }
-}
-
-/// Kinds of a reason that are the peer's own words.
-const THEIR_WORD: [Kind; 4] = [
-    Kind::Refused,
-    Kind::PeerFull,
-    Kind::AlreadyConnected,
-    Kind::Left,
-];
-
-/// Kinds of a reason for which our side turned the peer away.
-const OUR_WORD: [Kind; 12] = [
-    Kind::NotThisProtocol,
-    Kind::WrongNetwork,
-    Kind::WrongGenesis,
-    Kind::WrongFork,
-    Kind::WrongIdentity,
-    Kind::Malformed,
-    Kind::Violation,
-    Kind::Flood,
-    Kind::Obsolete,
-    Kind::Incompatible,
-    Kind::SelfConnection,
-    Kind::Rejected,
-];
-
-/// Whose word a failure of a handshake or of a codec is.
-fn turned(reason: Reason) -> Outcome {
-    if THEIR_WORD.contains(&reason.kind) {
-        Outcome::Goodbye(reason)
-    } else if OUR_WORD.contains(&reason.kind) {
-        Outcome::Refused(reason)
+        Outcome::of_dialogue(reason)
     } else {
         Outcome::Failed(reason)
     }
