@@ -76,6 +76,11 @@ const ROOMS: &[Room] = &[
     room("peerage-matcher", L1, &[Only("peerage-core")]),
     room("peerage-book", L2, &[Only("peerage-core")]),
     room("peerage-peers", L2, &[Only("peerage-core")]),
+    room(
+        "peerage-customs",
+        L2,
+        &[UpTo(L1), Only("peerage-book"), Only("peerage-peers")],
+    ),
     room("peerage-net", L3, &[UpTo(L0)]),
     room("peerage-find", L3, &[UpTo(L1), Only("peerage-net")]),
     room("peerage-inproxy", L3, &[UpTo(L1), Only("peerage-net")]),
