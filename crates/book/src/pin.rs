@@ -3,7 +3,7 @@
 use peerage_core::{Endpoint, Reason};
 
 use crate::book::Book;
-use crate::candidate::{Candidate, Role, add_spot, bound_spots};
+use crate::candidate::{Candidate, Phase, Role, add_spot, bound_spots};
 use crate::config::Names;
 use crate::history::What;
 use crate::key::{Address, Identity, Key};
@@ -86,6 +86,40 @@ impl Book {
             self.bound_new(id);
         }
         was
+    }
+
+    /// Changes what the operator decided about a candidate that is known. Says whether it is.
+    ///
+    /// # Errors
+    /// When there are as many static and trusted ones as may be.
+    pub fn set_role(&mut self, now: Now, key: &Key, role: Role) -> Result<bool, Refused> {
+        self.now = now;
+        let Some(id) = self.index.by_key.get(key).copied() else {
+            return Ok(false);
+        };
+        let pinned = self.candidates[&id].role.is_pinned();
+        if !role.is_pinned() {
+            let _was = self.unpin(now, key);
+        } else if !pinned && self.index.pinned_len >= self.config.caps.pinned {
+            return Err(Refused::Full);
+        } else {
+            self.change(id, |candidate| candidate.role = role);
+        }
+        Ok(true)
+    }
+
+    /// Ends the backoff of a candidate, so that it may be dialled at once. Says whether it was in
+    /// one.
+    pub fn hurry(&mut self, now: Now, key: &Key) -> bool {
+        self.now = now;
+        let Some(id) = self.index.by_key.get(key).copied() else {
+            return false;
+        };
+        let waits = matches!(self.candidates[&id].phase, Phase::Waiting(_));
+        if waits {
+            self.change(id, |candidate| candidate.phase = Phase::Idle);
+        }
+        waits
     }
 
     /// Forgets a candidate, whatever it is. Says whether it was known.

@@ -191,7 +191,7 @@ impl Book {
             .collect()
     }
 
-    fn standing(&self, candidate: &Candidate) -> Standing {
+    pub(crate) fn standing(&self, candidate: &Candidate) -> Standing {
         if let Phase::Busy(dial) = candidate.phase {
             let greeted = self.open.get(&dial).is_some_and(|open| open.greeted);
             return if greeted {

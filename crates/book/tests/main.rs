@@ -18,6 +18,7 @@ mod gossip;
 mod inbound;
 mod months;
 mod outage;
+mod page;
 mod pins;
 mod snapshot;
 mod streams;

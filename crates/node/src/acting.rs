@@ -4,6 +4,7 @@ use peerage_core::Direction;
 use peerage_peers::{Action, Phase, SessionId, Types};
 
 use crate::events::Event;
+use crate::figures::Ended;
 use crate::handle::RequestError;
 use crate::network::Network;
 use crate::owner::Owner;
@@ -43,6 +44,8 @@ impl<N: Network> Owner<N> {
         use peerage_peers::Event as Of;
         let event = match event {
             Of::Established { id, identity, addr } => {
+                self.counters.established[usize::from(addr.direction() == Direction::Outbound)] +=
+                    1;
                 let session = self.sessions.get_mut(&id);
                 let Some(profile) = session.and_then(|session| session.profile.take()) else {
                     return;
@@ -74,6 +77,7 @@ impl<N: Network> Owner<N> {
                 return;
             }
             Of::Overdue { id, key } => {
+                self.counters.overdue += 1;
                 if let Some(asked) = self.asked.remove(&(id, key)) {
                     let _gone = asked.send(Err(RequestError::Overdue));
                 }
@@ -83,11 +87,14 @@ impl<N: Network> Owner<N> {
                 id,
                 misdeed,
                 strikes,
-            } => Event::Misbehaved {
-                id,
-                misdeed,
-                strikes,
-            },
+            } => {
+                *self.tallies.misdeeds.entry(misdeed).or_default() += 1;
+                Event::Misbehaved {
+                    id,
+                    misdeed,
+                    strikes,
+                }
+            }
             Of::Incompatible {
                 id,
                 identity,
@@ -108,6 +115,7 @@ impl<N: Network> Owner<N> {
                 dropped,
             },
             Of::Closed(closed) => {
+                *self.tallies.ended.entry(Ended::of(&closed)).or_default() += 1;
                 self.closed(&closed);
                 Event::Closed(closed)
             }
@@ -115,9 +123,7 @@ impl<N: Network> Owner<N> {
             // A later kind.
             _ => return,
         };
-        if self.events.is_some() {
-            self.undelivered.push_back(event);
-        }
+        self.publish(event);
     }
 
     /// An attempt or a session is over: the book learns why.

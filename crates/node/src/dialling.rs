@@ -5,6 +5,7 @@ use peerage_core::{Endpoint, Failure};
 use peerage_peers::Standing;
 use tokio::time::Instant;
 
+use crate::events::Event;
 use crate::network::{Network, Whom};
 use crate::owner::Owner;
 use crate::session::Begin;
@@ -48,6 +49,13 @@ impl<N: Network> Owner<N> {
         };
         match self.table.dial(now, asked) {
             Ok(id) => {
+                self.counters.dialled += 1;
+                self.publish(Event::Dialling {
+                    id,
+                    key: dial.key,
+                    address: dial.address.clone(),
+                    why: dial.why,
+                });
                 let whom = Whom {
                     address: dial.address,
                     identity: dial.identity,

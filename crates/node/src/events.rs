@@ -1,18 +1,44 @@
 //! What happens in a node, for its application.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use peerage_book::Key;
+use peerage_book::{Address, Key};
 use peerage_core::{ConnectedAddr, Reason};
 use peerage_peers::{Closed, Misdeed, SessionId, Token, Types};
 use tokio::sync::mpsc;
 
 use crate::network::Network;
+use crate::owner::Owner;
+use crate::subscribe::USUAL;
 
-/// What happened. Of one session [`Event::Established`] comes first and [`Event::Closed`] last.
+/// What happened. Of one attempt [`Event::Dialling`] comes first if we dial, of one session
+/// [`Event::Established`] comes before all else that is about it, and [`Event::Closed`] comes last.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<N: Network> {
+    /// A finder found candidates; of a crowd it is told in several parts.
+    Found {
+        /// Its place among [`Handle::finders`](crate::Handle::finders).
+        finder: usize,
+        /// What it calls itself.
+        source: peerage_find::Source,
+        /// How many it gave.
+        gave: usize,
+        /// Those of them that the book did not know and took.
+        new: Vec<Key>,
+    },
+    /// A dial begins.
+    Dialling {
+        /// The attempt.
+        id: SessionId,
+        /// Who.
+        key: Key,
+        /// Where.
+        address: Address,
+        /// Why this one: `static`, `anchor`, `tried` or `new`.
+        why: &'static str,
+    },
     /// A peer is established.
     Established {
         /// Its session.
@@ -77,6 +103,115 @@ pub enum Event<N: Network> {
         /// For how long.
         lost: Duration,
     },
+}
+
+impl<N: Network> Event<N> {
+    /// The message of a peer that it carries.
+    pub const fn message(&self) -> Option<&<N::Types as Types>::Message> {
+        match self {
+            Self::Message { message, .. } | Self::Request { message, .. } => Some(message),
+            Self::Found { .. }
+            | Self::Dialling { .. }
+            | Self::Established { .. }
+            | Self::RequestGivenUp { .. }
+            | Self::Misbehaved { .. }
+            | Self::Incompatible { .. }
+            | Self::AlreadyConnected { .. }
+            | Self::Closed(_)
+            | Self::Stalled { .. } => None,
+        }
+    }
+}
+
+// Derived, it would ask the network itself to be `Clone`.
+impl<N: Network> Clone for Event<N> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Found {
+                finder,
+                source,
+                gave,
+                new,
+            } => Self::Found {
+                finder: *finder,
+                source: *source,
+                gave: *gave,
+                new: new.clone(),
+            },
+            Self::Dialling {
+                id,
+                key,
+                address,
+                why,
+            } => Self::Dialling {
+                id: *id,
+                key: key.clone(),
+                address: address.clone(),
+                why,
+            },
+            Self::Established {
+                id,
+                key,
+                addr,
+                profile,
+            } => Self::Established {
+                id: *id,
+                key: key.clone(),
+                addr: *addr,
+                profile: profile.clone(),
+            },
+            Self::Message { id, message } => Self::Message {
+                id: *id,
+                message: message.clone(),
+            },
+            Self::Request { token, message } => Self::Request {
+                token: *token,
+                message: message.clone(),
+            },
+            Self::RequestGivenUp { token } => Self::RequestGivenUp { token: *token },
+            Self::Misbehaved {
+                id,
+                misdeed,
+                strikes,
+            } => Self::Misbehaved {
+                id: *id,
+                misdeed: *misdeed,
+                strikes: *strikes,
+            },
+            Self::Incompatible { id, key, reason } => Self::Incompatible {
+                id: *id,
+                key: key.clone(),
+                reason: reason.clone(),
+            },
+            Self::AlreadyConnected { key, kept, dropped } => Self::AlreadyConnected {
+                key: key.clone(),
+                kept: *kept,
+                dropped: *dropped,
+            },
+            Self::Closed(closed) => Self::Closed(closed.clone()),
+            Self::Stalled { lost } => Self::Stalled { lost: *lost },
+        }
+    }
+}
+
+impl<N: Network> Owner<N> {
+    /// Tells everybody who listens.
+    pub(crate) fn publish(&mut self, event: Event<N>) {
+        self.subscribers.retain(|subscriber| !subscriber.is_gone());
+        let mut listening = self.subscribers.iter().filter(|it| it.wants(&event));
+        if listening.next().is_some() {
+            let len = USUAL + event.message().map_or(0, N::len);
+            let event = Arc::new(event.clone());
+            for subscriber in &self.subscribers {
+                if subscriber.wants(&event) {
+                    subscriber.tell(&event, len);
+                }
+            }
+        }
+        if self.events.is_some() {
+            self.undelivered.push_back(event);
+        }
+    }
 }
 
 /// The events of a node, in order.

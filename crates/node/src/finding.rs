@@ -1,10 +1,12 @@
 //! Candidates on their way from finders into the book.
 
+use std::collections::BTreeMap;
 use std::task::{Context, Poll};
 
-use peerage_book::{Claims, Key, Source, Tip};
-use peerage_find::{Candidate, Finder, Report, dns, gossip, https};
+use peerage_book::{Added, Claims, Key, Tip};
+use peerage_find::{Candidate, Finder, Report, Source, dns, gossip, https};
 
+use crate::events::Event;
 use crate::network::Network;
 use crate::owner::Owner;
 
@@ -20,6 +22,8 @@ pub struct FinderReport {
     pub taken: u64,
     /// How many of its candidates were greeted for the first time since the start.
     pub lived: u64,
+    /// Whether it has said that there will be no more.
+    pub is_over: bool,
 }
 
 /// A finder at work.
@@ -46,6 +50,7 @@ impl Found {
             report: self.finder.report(),
             taken: self.taken,
             lived: self.lived,
+            is_over: self.is_over,
         }
     }
 
@@ -90,17 +95,33 @@ impl<N: Network> Owner<N> {
     pub(crate) fn found(&mut self, found: Vec<(usize, Candidate)>) {
         let now = self.book_now();
         self.may_dial = true;
+        let mut told: BTreeMap<usize, (Source, usize, Vec<Key>)> = BTreeMap::new();
         for (at, candidate) in found {
+            self.counters.found += 1;
+            let (_, gave, new) = told.entry(at).or_insert((candidate.source, 0, Vec::new()));
+            *gave += 1;
             let verdict = self.network.judge(&candidate);
             let Some(tip) = tip(&candidate) else { continue };
             let key = tip.key.clone();
             // What is not taken is counted by its absence.
-            if self.book.add(now, tip.with_verdict(verdict)).is_ok()
+            if let Ok(added) = self.book.add(now, tip.with_verdict(verdict))
                 && let Some(from) = self.finders.get_mut(at)
             {
+                self.counters.taken += 1;
                 from.taken += 1;
+                if added == Added::New {
+                    new.push(key.clone());
+                }
                 self.found_by.note(key, at);
             }
+        }
+        for (finder, (source, gave, new)) in told {
+            self.publish(Event::Found {
+                finder,
+                source,
+                gave,
+                new,
+            });
         }
     }
 }
@@ -112,11 +133,11 @@ fn tip(candidate: &Candidate) -> Option<Tip> {
         told_by.unwrap_or(candidate.source.0).into()
     };
     let source = if [dns::DNS, https::HTTPS, gossip::GOSSIP].contains(&candidate.source) {
-        Source::Seed(name())
+        peerage_book::Source::Seed(name())
     } else if candidate.source == peerage_find::SOURCE {
-        Source::Discovery(None)
+        peerage_book::Source::Discovery(None)
     } else {
-        Source::List(name())
+        peerage_book::Source::List(name())
     };
     let first = *candidate.endpoints.first()?;
     let mut tip = match &candidate.public_key {
@@ -140,7 +161,7 @@ fn tip(candidate: &Candidate) -> Option<Tip> {
 /// Which finder found somebody first, for a bounded number of them.
 #[derive(Default)]
 pub(crate) struct FoundBy {
-    by_key: std::collections::BTreeMap<Key, usize>,
+    by_key: BTreeMap<Key, usize>,
 }
 
 impl FoundBy {

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use peerage_book::{Address, Identity, Key, Role, Story, Subject};
+use peerage_book::{
+    Added, Address, Ban, Entry, Identity, Key, Page, Role, Story, Subject, Tip, Which,
+};
 use peerage_core::Reason;
-use peerage_peers::{Broadcast, Dead, NotSent, Parting, SessionId, Snapshot, Token, Types};
+use peerage_peers::{Broadcast, Dead, Misdeed, NotSent, Parting, SessionId, Snapshot, Token};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::command::{Command, Message, Profile, RequestKey, Sent, Status};
+use crate::figures::{Overview, Peer};
 use crate::finding::FinderReport;
 use crate::network::Network;
-use crate::owner::Overview;
-
-type Message<N> = <<N as Network>::Types as Types>::Message;
-type Status<N> = <<N as Network>::Types as Types>::Status;
-type RequestKey<N> = <<N as Network>::Types as Types>::Key;
+use crate::subscribe::{Subscription, Wants};
 
 /// The node has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,50 +41,27 @@ pub enum RequestError {
     Stopped(#[from] Stopped),
 }
 
-/// What is asked of the owner.
-pub(crate) enum Command<N: Network> {
-    Peers(oneshot::Sender<Vec<Snapshot<Key>>>),
-    Overview(oneshot::Sender<Overview>),
-    Reports(oneshot::Sender<Vec<FinderReport>>),
-    Stories(Key, oneshot::Sender<Vec<Story>>),
-    Pin(
-        Option<Identity>,
-        Address,
-        Role,
-        oneshot::Sender<Result<Key, peerage_book::Refused>>,
-    ),
-    Unpin(Key, oneshot::Sender<bool>),
-    Ban(
-        Subject,
-        Option<Duration>,
-        Box<str>,
-        oneshot::Sender<Result<(), peerage_book::TooManyBans>>,
-    ),
-    Unban(Subject, oneshot::Sender<bool>),
-    Disconnect(SessionId, Parting, oneshot::Sender<Result<(), Dead>>),
-    Send(SessionId, Message<N>, oneshot::Sender<Result<(), NotSent>>),
-    Gossip(SessionId, Message<N>, oneshot::Sender<Result<(), NotSent>>),
-    Broadcast(Message<N>, oneshot::Sender<Broadcast>),
-    Request(
-        SessionId,
-        RequestKey<N>,
-        Message<N>,
-        oneshot::Sender<Asked<N>>,
-    ),
-    Respond(Token, Message<N>, oneshot::Sender<Result<(), NotSent>>),
-    Refuse(Token, oneshot::Sender<Result<(), NotSent>>),
-    SetStatus(Status<N>, oneshot::Sender<Vec<SessionId>>),
-    Stop(oneshot::Sender<()>),
+/// To whom a message goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Audience {
+    /// Every established peer.
+    All,
+    /// So many of them, by chance.
+    Any(usize),
+    /// The square root of their number, by chance.
+    Root,
+    /// These.
+    These(Vec<SessionId>),
 }
 
-impl<N: Network> Command<N> {
-    /// Whether somebody else may be the next to dial after it.
-    pub(crate) const fn may_change_book(&self) -> bool {
-        matches!(
-            self,
-            Self::Pin(..) | Self::Unpin(..) | Self::Ban(..) | Self::Unban(..)
-        )
-    }
+/// What [`Handle::remove`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// The book knew of it.
+    pub was_known: bool,
+    /// Its attempts and sessions; they are being ended.
+    pub sessions: Vec<SessionId>,
 }
 
 /// Talks to a node. Clones talk to the same; when the last one is dropped, the node stops.
@@ -123,6 +100,31 @@ impl<N: Network> Handle<N> {
         self.ask(Command::Peers).await
     }
 
+    /// One attempt or session with all that is known of the peer; `None` when it is over.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn peer(&self, id: SessionId) -> Result<Option<Peer<N>>, Stopped> {
+        self.ask(|answer| Command::Peer(id, answer)).await
+    }
+
+    /// All attempts and sessions with all that is known of the peers, in the order of their numbers.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn list(&self) -> Result<Vec<Peer<N>>, Stopped> {
+        self.ask(Command::List).await
+    }
+
+    /// What happens from now on, for somebody who may be slow: unlike [`Events`](crate::Events) it
+    /// never slows the node down, and says where something was left out.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn subscribe(&self, wants: Wants) -> Result<Subscription<N>, Stopped> {
+        self.ask(|answer| Command::Subscribe(wants, answer)).await
+    }
+
     /// Figures of the whole node.
     ///
     /// # Errors
@@ -147,6 +149,39 @@ impl<N: Network> Handle<N> {
         self.ask(|answer| Command::Stories(key, answer)).await
     }
 
+    /// What the book knows of this candidate.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn entry(&self, key: Key) -> Result<Option<Entry>, Stopped> {
+        self.ask(|answer| Command::Entry(key, answer)).await
+    }
+
+    /// Up to `most` candidates of the book with keys above `after`; at most 1,000 at once. Ask again
+    /// with [`Page::next`].
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn book(
+        &self,
+        which: Which,
+        after: Option<Key>,
+        most: usize,
+    ) -> Result<Page, Stopped> {
+        self.ask(|answer| Command::Page(which, after, most, answer))
+            .await
+    }
+
+    /// Tells the book of a candidate. It is dialled when its turn comes; see [`Handle::pin`] for
+    /// somebody who is always wanted.
+    ///
+    /// # Errors
+    /// When the node has stopped; inside, why the book does not take it.
+    pub async fn add(&self, tip: Tip) -> Result<Result<Added, peerage_book::Refused>, Stopped> {
+        let tip = Box::new(tip);
+        self.ask(|answer| Command::Add(tip, answer)).await
+    }
+
     /// Wants to be connected to a peer, always.
     ///
     /// # Errors
@@ -167,6 +202,37 @@ impl<N: Network> Handle<N> {
     /// When the node has stopped.
     pub async fn unpin(&self, key: Key) -> Result<bool, Stopped> {
         self.ask(|answer| Command::Unpin(key, answer)).await
+    }
+
+    /// Changes what the operator holds of a candidate that the book knows, and of its session if there
+    /// is one; whether it knows it. A session that takes an ordinary slot again is not ended for it,
+    /// even if that is one too many.
+    ///
+    /// # Errors
+    /// When the node has stopped; inside, that there are as many static and trusted ones as may be.
+    pub async fn set_role(
+        &self,
+        key: Key,
+        role: Role,
+    ) -> Result<Result<bool, peerage_book::Refused>, Stopped> {
+        self.ask(|answer| Command::SetRole(key, role, answer)).await
+    }
+
+    /// Ends a candidate's backoff, so that it may be dialled at once; whether it was in one.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn hurry(&self, key: Key) -> Result<bool, Stopped> {
+        self.ask(|answer| Command::Hurry(key, answer)).await
+    }
+
+    /// Forgets a peer, whatever it is, and ends its attempts and sessions. Whoever tells of it again
+    /// brings it back; to keep it away, ban it.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn remove(&self, key: Key) -> Result<Removed, Stopped> {
+        self.ask(|answer| Command::Remove(key, answer)).await
     }
 
     /// Bans a peer or an address range for so long, or for good, and ends its sessions.
@@ -191,6 +257,14 @@ impl<N: Network> Handle<N> {
         self.ask(|answer| Command::Unban(subject, answer)).await
     }
 
+    /// The bans in force, those of identities first, then by range.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn bans(&self) -> Result<Vec<(Subject, Ban)>, Stopped> {
+        self.ask(Command::Bans).await
+    }
+
     /// Ends an attempt or a session, and says this to the peer.
     ///
     /// # Errors
@@ -200,8 +274,47 @@ impl<N: Network> Handle<N> {
         id: SessionId,
         say: Parting,
     ) -> Result<Result<(), Dead>, Stopped> {
-        self.ask(|answer| Command::Disconnect(id, say, answer))
+        self.ask(|answer| Command::Disconnect(id, say, None, answer))
             .await
+    }
+
+    /// The same for a reason, which the closing event and the book hear: its blame is whose failure
+    /// this counts as, and its retry is how long the peer is left alone.
+    ///
+    /// # Errors
+    /// When the node has stopped; inside, that there is no such session.
+    pub async fn disconnect_for(
+        &self,
+        id: SessionId,
+        say: Parting,
+        reason: Reason,
+    ) -> Result<Result<(), Dead>, Stopped> {
+        let reason = Some(Box::new(reason));
+        self.ask(|answer| Command::Disconnect(id, say, reason, answer))
+            .await
+    }
+
+    /// A peer did what its network does not allow, and the application saw it. What comes of it,
+    /// [`Conduct`](peerage_peers::Conduct) says: nothing, a strike or its end.
+    ///
+    /// # Errors
+    /// When the node has stopped; inside, that there is no such session.
+    pub async fn misbehaved(
+        &self,
+        id: SessionId,
+        misdeed: Misdeed,
+    ) -> Result<Result<(), Dead>, Stopped> {
+        self.ask(|answer| Command::Misbehaved(id, misdeed, answer))
+            .await
+    }
+
+    /// A peer was of use: it sent a block or an answer that we had not had. Protects it from
+    /// eviction.
+    ///
+    /// # Errors
+    /// When the node has stopped; inside, that there is no such session.
+    pub async fn useful(&self, id: SessionId) -> Result<Result<(), Dead>, Stopped> {
+        self.ask(|answer| Command::Useful(id, answer)).await
     }
 
     /// Sends a message that must not be lost.
@@ -237,6 +350,15 @@ impl<N: Network> Handle<N> {
         self.ask(|answer| Command::Broadcast(message, answer)).await
     }
 
+    /// Gossips to some; what became of it at each.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn gossip_to(&self, to: Audience, message: Message<N>) -> Result<Sent, Stopped> {
+        self.ask(|answer| Command::GossipTo(to, message, answer))
+            .await
+    }
+
     /// Asks a peer and waits for its answer, which has `key` in common with the request.
     ///
     /// # Errors
@@ -249,6 +371,15 @@ impl<N: Network> Handle<N> {
     ) -> Asked<N> {
         self.ask(|answer| Command::Request(id, key, message, answer))
             .await?
+    }
+
+    /// Wants the answer to a request no more: who asked is told that it is overdue, and an answer that
+    /// comes is dropped. Whether it was under way.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn cancel(&self, id: SessionId, key: RequestKey<N>) -> Result<bool, Stopped> {
+        self.ask(|answer| Command::Cancel(id, key, answer)).await
     }
 
     /// Answers a request of a peer.
@@ -270,6 +401,21 @@ impl<N: Network> Handle<N> {
     /// When the node has stopped; inside, that there is no such request.
     pub async fn refuse(&self, token: Token) -> Result<Result<(), NotSent>, Stopped> {
         self.ask(|answer| Command::Refuse(token, answer)).await
+    }
+
+    /// A peer has said something new of itself: its head, its range of blocks. It is judged anew, and
+    /// shown with it.
+    ///
+    /// # Errors
+    /// When the node has stopped; inside, that there is no such session.
+    pub async fn set_profile(
+        &self,
+        id: SessionId,
+        profile: Profile<N>,
+    ) -> Result<Result<(), Dead>, Stopped> {
+        let profile = Box::new(profile);
+        self.ask(|answer| Command::SetProfile(id, profile, answer))
+            .await
     }
 
     /// Our head has moved: all peers are judged anew. Returns those who are of no use any more.

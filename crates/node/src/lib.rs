@@ -18,8 +18,10 @@
 //! randomness: both are handed in by [`Setup`].
 
 mod acting;
+mod command;
 mod dialling;
 mod events;
+mod figures;
 mod finding;
 mod gossip;
 mod handle;
@@ -32,11 +34,12 @@ mod session;
 mod sessions;
 mod setup;
 mod stopping;
+mod subscribe;
 
 pub use events::{Event, Events};
+pub use figures::{Counters, Ended, Overview, Peer};
 pub use finding::FinderReport;
-pub use handle::{Asked, Handle, RequestError, Stopped};
+pub use handle::{Asked, Audience, Handle, Removed, RequestError, Stopped};
 pub use network::{Heard, Link, Live, Network, Whom};
-pub use owner::Counters;
-pub use owner::Overview;
 pub use setup::{Setup, StartError, start};
+pub use subscribe::{Notice, Subscription, Wants};

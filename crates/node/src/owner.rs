@@ -15,14 +15,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::command::Command;
 use crate::events::Event;
+use crate::figures::{Counters, Tallies};
 use crate::finding::{Found, FoundBy, poll_found};
-use crate::handle::{Asked, Command};
+use crate::handle::Asked;
 use crate::network::Network;
 use crate::session::Told;
 use crate::sessions::Session;
 use crate::setup::{Setup, StartError, halves, remembered};
 use crate::stopping::Stopping;
+use crate::subscribe::Subscriber;
 
 /// How long accepting rests after the system could not.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -35,32 +38,6 @@ const STORE_EVERY: Duration = Duration::from_millis(500);
 
 /// How often the book is asked for a dial although nothing happened that we know of.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// Figures of a node.
-#[derive(Clone, Debug)]
-pub struct Overview {
-    /// Of its sessions.
-    pub peers: peerage_peers::Overview,
-    /// How many candidates the book has.
-    pub known: usize,
-    /// How many bans hold.
-    pub bans: usize,
-    /// How the store is doing, where there is one.
-    pub store: Option<peerage_store::Status>,
-    /// What was turned away before it was an attempt.
-    pub counters: Counters,
-}
-
-/// What was turned away before it was an attempt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Connections that the system could not give us.
-    pub accept_failed: u64,
-    /// Connections from banned addresses.
-    pub banned: u64,
-    /// Connections beyond the rates and limits of the listener.
-    pub not_admitted: u64,
-}
 
 type Waiting<N> =
     BTreeMap<(SessionId, <<N as Network>::Types as Types>::Key), oneshot::Sender<Asked<N>>>;
@@ -90,6 +67,7 @@ pub(crate) struct Owner<N: Network> {
     pub(crate) is_hungry: bool,
     pub(crate) resolving: JoinSet<(Key, Result<Vec<Endpoint>, Reason>)>,
     pub(crate) counters: Counters,
+    pub(crate) tallies: Tallies,
     pub(crate) accept_again: Option<Instant>,
     /// Who wants to know when the node has stopped.
     pub(crate) stopping: Option<Stopping>,
@@ -103,10 +81,11 @@ pub(crate) struct Owner<N: Network> {
     pub(crate) events: Option<mpsc::Sender<Event<N>>>,
     /// What the application has no room for yet.
     pub(crate) undelivered: VecDeque<Event<N>>,
+    pub(crate) subscribers: Vec<Subscriber<N>>,
     pub(crate) asked: Waiting<N>,
     pub(crate) store: Option<(Arc<Store>, Realm)>,
     store_at: Instant,
-    wall: fn() -> UnixTime,
+    pub(crate) wall: fn() -> UnixTime,
 }
 
 /// What woke the owner.
@@ -153,6 +132,7 @@ impl<N: Network> Owner<N> {
             is_hungry: true,
             resolving: JoinSet::new(),
             counters: Counters::default(),
+            tallies: Tallies::default(),
             accept_again: None,
             stopping: None,
             listeners: setup.listeners,
@@ -163,6 +143,7 @@ impl<N: Network> Owner<N> {
             has_handles: true,
             events: Some(events),
             undelivered: VecDeque::new(),
+            subscribers: Vec::new(),
             asked: BTreeMap::new(),
             store: setup.store,
             store_at: Instant::now(),

@@ -58,6 +58,7 @@ impl<N: Network> Owner<N> {
             let _released = self.admission.release(permit);
             return;
         };
+        self.counters.accepted += 1;
         let (begin, deadline) = match admitted.fate {
             Fate::Greet => {
                 let deadline = Instant::now() + self.attempt_limit;

@@ -104,6 +104,8 @@ async fn messages_that_came_with_the_hello_come_first() {
     let lines = waiting.greeted("\nsay one\nsay two\nask 5").await;
     let lives = lives(lines);
     let mut seen = Vec::new();
+    let first = node.events.next().await.unwrap();
+    assert!(matches!(first, Event::Dialling { why: "static", .. }));
     while seen.len() < 4 {
         seen.push(match node.events.next().await.unwrap() {
             Event::Established { key: who, .. } => {

@@ -15,5 +15,6 @@ mod keeping;
 mod pressure;
 mod requests;
 mod serving;
+mod showing;
 mod stopping;
 mod stranger;

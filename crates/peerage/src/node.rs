@@ -36,7 +36,8 @@ use peerage_peers::AdmissionRules;
 
 pub use peerage_book as book;
 pub use peerage_node::{
-    Asked, Counters, Events, FinderReport, Handle, Overview, RequestError, StartError, Stopped,
+    Asked, Audience, Counters, Ended, Events, FinderReport, Handle, Notice, Overview, Peer,
+    Removed, RequestError, StartError, Stopped, Subscription, Wants,
 };
 pub use peerage_peers as peers;
 pub use peerage_store as store;
@@ -55,6 +56,13 @@ pub type HandleOf<N> = Handle<Keeper<N>>;
 
 /// The events of a node of `N`.
 pub type EventsOf<N> = Events<Keeper<N>>;
+
+/// The events of a node of `N`, for somebody who may be slow.
+pub type SubscriptionOf<N> = Subscription<Keeper<N>>;
+
+/// A peer of a node of `N`. [`Described::facts`](crate::networks::Described::facts) says what its
+/// profile tells in terms that all networks share: software, version, height or head.
+pub type PeerOf<N> = Peer<Keeper<N>>;
 
 /// A node of `N` before it starts.
 pub struct Node<N: Keeps> {

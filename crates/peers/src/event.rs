@@ -150,8 +150,27 @@ pub struct Closed<T: Types> {
     pub unanswered: Vec<T::Key>,
 }
 
+// Derived, it would ask the marker type itself to be `Clone`.
+impl<T: Types> Clone for Closed<T> {
+    fn clone(&self) -> Self {
+        Self {
+            id: self.id,
+            identity: self.identity.clone(),
+            direction: self.direction,
+            addr: self.addr,
+            phase: self.phase,
+            ending: self.ending,
+            reason: self.reason.clone(),
+            told: self.told,
+            lasted: self.lasted,
+            tally: self.tally,
+            unanswered: self.unanswered.clone(),
+        }
+    }
+}
+
 /// How far a session has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     /// The handshake is under way, at this stage. [`Stage::Reach`] is a TCP dial.
     Pending(Stage),

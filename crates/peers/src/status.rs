@@ -8,7 +8,7 @@ use crate::close::End;
 use crate::error::Dead;
 use crate::event::{Ending, Event};
 use crate::table::Table;
-use crate::types::{Parting, SessionId, Types};
+use crate::types::{Parting, SessionId, Standing, Types};
 
 impl<T: Types> Table<T> {
     /// Our side of the judgement now.
@@ -55,6 +55,27 @@ impl<T: Types> Table<T> {
         if let Err(reason) = T::judge(&self.status, &active.profile) {
             self.turn_out(at, id, reason);
         }
+        Ok(())
+    }
+
+    /// The operator holds something else of the peer than before: it takes or frees a slot, and a
+    /// stranger that is one too many is not sent away for it.
+    ///
+    /// # Errors
+    /// When there is no such session.
+    pub fn set_standing(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        standing: Standing,
+    ) -> Result<(), Dead> {
+        let _at = self.tick(now);
+        let active = self.active.get_mut(&id).ok_or(Dead(id))?;
+        let old = active.slot;
+        active.slot.standing = standing;
+        let new = active.slot;
+        self.counts.remove(&old);
+        self.counts.insert(&new);
         Ok(())
     }
 

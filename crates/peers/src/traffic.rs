@@ -170,6 +170,18 @@ impl<T: Types> Table<T> {
         result
     }
 
+    /// Up to `most` established peers by chance, in no order.
+    pub fn sample(&mut self, most: usize) -> Vec<SessionId> {
+        let mut ids: Vec<_> = self.active.keys().copied().collect();
+        let most = most.min(ids.len());
+        for at in 0..most {
+            let other = at + self.secret.below(ids.len() - at);
+            ids.swap(at, other);
+        }
+        ids.truncate(most);
+        ids
+    }
+
     /// Asks a peer. The answer comes as [`crate::Event::Answer`], after [`crate::Event::Overdue`] if it
     /// takes too long; if the session ends first, the key is in its closing event.
     ///

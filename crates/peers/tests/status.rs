@@ -1,7 +1,9 @@
 //! Peers judged anew when our head moves.
 
+use std::collections::BTreeSet;
+
 use peerage_core::Kind;
-use peerage_peers::{Greeted, Refused, Standing, Tie};
+use peerage_peers::{Greeted, Refused, SessionId, Standing, Tie};
 
 use crate::common::{World, far, small, to};
 
@@ -76,4 +78,42 @@ fn a_peer_that_says_something_new_of_itself_is_judged_anew() {
     assert_eq!(world.drain()[0], format!("incompatible {id} obsolete"));
     assert!(world.table.set_profile(world.now, id, 150).is_err());
     assert_eq!(*world.table.status(), 100);
+}
+
+#[test]
+fn a_peer_that_is_trusted_frees_its_slot_and_takes_one_again() {
+    let mut world = World::new(small());
+    let id = world.out(1);
+    let active = |world: &World| world.table.overview(world.now).active;
+    assert_eq!(active(&world), [0, 1]);
+    for (standing, slots) in [
+        (Standing::Trusted, [0, 0]),
+        (Standing::Static, [0, 0]),
+        (Standing::Ordinary, [0, 1]),
+    ] {
+        world.table.set_standing(world.now, id, standing).unwrap();
+        assert_eq!(active(&world), slots);
+        world.table.check().unwrap();
+    }
+    let nobody = world
+        .table
+        .set_standing(world.now, SessionId(77), Standing::Static);
+    nobody.unwrap_err();
+}
+
+#[test]
+fn a_sample_has_each_peer_at_most_once_and_sooner_or_later_all() {
+    let mut world = World::new(small());
+    let all: BTreeSet<_> = (1..=3).map(|n| world.out(n)).collect();
+    let mut seen = BTreeSet::new();
+    for most in [1, 2, 3, 9].into_iter().cycle().take(40) {
+        let sample = world.table.sample(most);
+        let once: BTreeSet<_> = sample.iter().copied().collect();
+        assert_eq!((sample.len(), once.len()), (most.min(3), most.min(3)));
+        assert!(once.is_subset(&all));
+        if most == 1 {
+            seen.extend(once);
+        }
+    }
+    assert_eq!(seen, all);
 }
