@@ -49,8 +49,9 @@ A configuration has a [[node]] for each network and chain:
   discovery = { bind = [\"0.0.0.0:30303\"], boot = [\"enr:…\"] }
 
 Beside these a node takes trusted, key, proxy, isolated, services, height, capabilities
-and local. Static and trusted peers and bans are put into the book at the start; leaving one out of the file does not
-take it out of the book: `peerage book remove` and `unban` do.
+and local. A node that names no key has that of --key, else that of the data directory. Static and
+trusted peers and bans are put into the book at the start; leaving one out of the file does not take
+it out of the book: `peerage book remove` and `unban` do.
 
 The first interrupt says goodbye to all peers and writes the book; a second one ends it at once.
 Exit code: 0 at the end of --for or on SIGTERM, 130 when interrupted, 2 for a mistake in the

@@ -74,11 +74,17 @@ pub(super) fn plan(args: &Args, tables: &Tables) -> Result<Plan, Failed> {
     let data = data.or_else(|| file.data.as_ref().map(|data| beside.join(data)));
     let data = DataArg { data }.folder()?;
     let status = args.status.or_else(|| file.status.map(|span| span.0));
+    let key = args.node.key.as_deref();
+    let of_all = OfAll {
+        data: &data,
+        beside,
+        key,
+    };
     let nodes = file.nodes.into_iter();
     let nodes = nodes.map(|node| {
         let network = node.network.0.0.network();
         let chain = node.chain.clone();
-        from_file(node, &data, beside, tables)
+        from_file(node, &of_all, tables)
             .map_err(|error| error.within(format!("{}: {network} {chain}", path.display())))
     });
     Ok(Plan {
@@ -88,11 +94,22 @@ pub(super) fn plan(args: &Args, tables: &Tables) -> Result<Plan, Failed> {
     })
 }
 
-fn from_file(node: Node, data: &Path, beside: &Path, tables: &Tables) -> Result<NodePlan, Failed> {
+/// What the nodes of a file have in common.
+#[derive(Clone, Copy)]
+struct OfAll<'a> {
+    data: &'a Path,
+    /// Where paths in the file begin.
+    beside: &'a Path,
+    /// The key file of those that name none; without it, the key of the data directory.
+    key: Option<&'a Path>,
+}
+
+fn from_file(node: Node, of_all: &OfAll<'_>, tables: &Tables) -> Result<NodePlan, Failed> {
     let network = node.network.0;
-    let key = match &node.key {
-        Some(file) => NodeKey::read(&beside.join(file)).map_err(usage)?,
-        None => data::key(data)?,
+    let own = node.key.as_ref().map(|file| of_all.beside.join(file));
+    let key = match own.as_deref().or(of_all.key) {
+        Some(file) => NodeKey::read(file).map_err(usage)?,
+        None => data::key(of_all.data)?,
     };
     let setup = Setup {
         chain: node.chain,

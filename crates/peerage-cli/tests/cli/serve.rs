@@ -342,6 +342,34 @@ fn three_networks_run_from_one_file_and_find_each_other_by_its_rules() {
 }
 
 #[test]
+fn the_key_of_the_command_line_is_that_of_nodes_which_name_none() {
+    let dir = TempDir::new("serve-key");
+    let public = |name: &str| {
+        let made = run(&["key", "new", &dir.file(name), "--json"]);
+        assert_eq!(code(&made), 0, "{}", stderr(&made));
+        let shown = run(&["key", "show", &dir.file(name), "--json"]);
+        json_lines(&shown)[0]["id"].as_str().unwrap().to_owned()
+    };
+    let (given, own) = (public("given.key"), public("own.key"));
+    let file = dir.file("two.toml");
+    let node = "network = \"ethereum\"\nlisten = [\"127.0.0.1:0\"]\ndiscovery = { on = false }";
+    let text = format!(
+        "[[node]]\nchain = \"hoodi\"\n{node}\n\
+         [[node]]\nchain = \"sepolia\"\nkey = \"own.key\"\n{node}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let data = dir.file("data");
+    let key = dir.file("given.key");
+    let mut daemon = Daemon::start(&["--config", &file, "--data", &data, "--key", &key]);
+    for public in [given, own] {
+        let listening = daemon.wait("listening");
+        let enode = listening["addresses"][0].as_str().unwrap();
+        assert!(enode.contains(&public), "{public} is not in {enode}");
+    }
+    assert_eq!(daemon.end("-TERM").0, 0);
+}
+
+#[test]
 fn a_mistake_in_the_configuration_has_a_file_a_place_and_a_hint() {
     let dir = TempDir::new("serve-config");
     let file = dir.file("wrong.toml");
