@@ -84,6 +84,7 @@ impl<T: Types> Table<T> {
                 told: None,
                 lasted: at.saturating_duration_since(pending.since),
                 tally: Tally::default(),
+                rtt: None,
                 unanswered: Vec::new(),
             }
         } else if let Some(active) = self.remove_active(id) {
@@ -103,6 +104,7 @@ impl<T: Types> Table<T> {
                 told: None,
                 lasted: at.saturating_duration_since(active.since),
                 tally,
+                rtt: active.pulse.rtt(),
             }
         } else {
             return;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use peerage_core::{ConnectedAddr, Direction, Kind, Reason, Stage};
 
+use crate::keepalive::Rtt;
 use crate::meter::Tally;
 use crate::types::{Parting, SessionId, Token, Types};
 
@@ -146,6 +147,8 @@ pub struct Closed<T: Types> {
     pub lasted: Duration,
     /// What passed.
     pub tally: Tally,
+    /// Its round trips, if one was measured.
+    pub rtt: Option<Rtt>,
     /// Requests of ours that stay without an answer.
     pub unanswered: Vec<T::Key>,
 }
@@ -164,6 +167,7 @@ impl<T: Types> Clone for Closed<T> {
             told: self.told,
             lasted: self.lasted,
             tally: self.tally,
+            rtt: self.rtt,
             unanswered: self.unanswered.clone(),
         }
     }

@@ -79,6 +79,10 @@ pub struct Tally {
     pub messages_in: u64,
     /// Messages handed over for sending.
     pub messages_out: u64,
+    /// Pings of ours that were answered.
+    pub pongs_in: u64,
+    /// Pings of theirs that were answered; a flood of them is not.
+    pub pongs_out: u64,
     /// Gossip to the peer that was dropped for newer gossip.
     pub gossip_dropped: u64,
     /// Gossip to the peer that was refused for want of room.

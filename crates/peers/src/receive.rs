@@ -149,6 +149,8 @@ impl<T: Types> Table<T> {
             }
             Heard::Ping { pong } => {
                 if active.pulse.pinged(at, &self.config.keepalive) {
+                    active.traffic.tally.pongs_out += 1;
+                    self.traffic.tally.pongs_out += 1;
                     // A full lane has ended the session, and its closing event says so.
                     let _ = self.control(at, id, (pong, len, Tag::Plain));
                 } else {
@@ -156,7 +158,10 @@ impl<T: Types> Table<T> {
                 }
             }
             Heard::Pong { nonce } => {
-                if !active.pulse.answered(at, nonce, &self.config.keepalive) {
+                if active.pulse.answered(at, nonce, &self.config.keepalive) {
+                    active.traffic.tally.pongs_in += 1;
+                    self.traffic.tally.pongs_in += 1;
+                } else {
                     self.misdeed(at, id, Misdeed::StrayPong);
                 }
             }

@@ -24,6 +24,12 @@ fn a_round_trip_is_measured_by_nonce() {
     let rtt = world.table.peer_at(world.now, id).unwrap().rtt.unwrap();
     assert_eq!(rtt.latest, Duration::from_millis(70));
     assert_eq!(world.table.awaited_pong(id), None);
+    let tally = world.table.peer_at(world.now, id).unwrap().tally;
+    assert_eq!(
+        (tally.pongs_in, tally.pongs_out),
+        (1, 0),
+        "stray ones are none"
+    );
 }
 
 #[test]

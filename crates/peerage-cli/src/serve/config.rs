@@ -56,6 +56,7 @@ pub(super) struct Node {
     pub(super) bans: Vec<Ban>,
     #[serde(default)]
     pub(super) limits: Limits,
+    pub(super) ping: Option<Often>,
     #[serde(default)]
     pub(super) seeds: Seeds,
     #[serde(default)]
@@ -142,6 +143,17 @@ impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         args::span(&text).map(Self).map_err(de::Error::custom)
+    }
+}
+
+/// How often peers are pinged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Often(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Often {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        super::often(&text).map(Self).map_err(de::Error::custom)
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct NodePlan {
     pub(super) bans: Vec<(Subject, Option<Duration>, String)>,
     pub(super) inbound: Option<u16>,
     pub(super) outbound: Option<u16>,
+    /// How often peers are pinged, where that is more often than is customary.
+    pub(super) ping: Option<Duration>,
     pub(super) seeds: Seeds,
     /// Whether strangers may tell of local addresses.
     pub(super) local: bool,
@@ -146,6 +148,7 @@ fn from_file(node: Node, of_all: &OfAll<'_>, tables: &Tables) -> Result<NodePlan
             bans: bans.collect::<Result<_, Failed>>()?,
             inbound: node.limits.inbound,
             outbound: node.limits.outbound,
+            ping: node.ping.map(|ping| ping.0),
             seeds: node.seeds,
             local: false,
             discovery: Some(discovery),
@@ -197,6 +200,7 @@ fn from_args(args: &Args, tables: &Tables) -> Result<NodePlan, Failed> {
             bans: Vec::new(),
             inbound: args.inbound,
             outbound: args.outbound,
+            ping: args.ping,
             seeds,
             local: false,
             discovery: Some(discovery),

@@ -115,6 +115,9 @@ impl Log<'_> {
             "direction": end.direction.to_string(),
             "ending": end.ending,
             "lasted_ms": millis_json(end.lasted),
+            "pongs_in": end.pongs[0],
+            "pongs_out": end.pongs[1],
+            "rtt_ms": end.rtt.map(millis_json),
             "reason": reason_json(reason),
             "advice": reason.advice(),
         });
@@ -150,6 +153,8 @@ impl Log<'_> {
             "active_out": active_out,
             "bytes_in": of.peers.rate_in,
             "bytes_out": of.peers.rate_out,
+            "pongs_in": of.peers.tally.pongs_in,
+            "pongs_out": of.peers.tally.pongs_out,
             "not_admitted": of.counters.not_admitted,
             "refused_banned": of.counters.banned,
             "accept_failed": of.counters.accept_failed,

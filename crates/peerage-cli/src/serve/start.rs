@@ -107,6 +107,10 @@ pub(super) struct End {
     pub(super) ending: &'static str,
     pub(super) reason: Reason,
     pub(super) lasted: Duration,
+    /// Pings of ours that were answered, and of theirs.
+    pub(super) pongs: [u64; 2],
+    /// The last round trip.
+    pub(super) rtt: Option<Duration>,
 }
 
 /// Of which node, and what.
@@ -332,6 +336,12 @@ fn run<N: Keeps + Described>(
     if let Some(outbound) = plan.outbound {
         limits.active_out = outbound.into();
     }
+    if let Some(ping) = plan.ping {
+        let keepalive = &mut node.setup_mut().peers.keepalive;
+        // More seldom than is customary would be death to some.
+        keepalive.first = keepalive.first.min(ping);
+        keepalive.interval = keepalive.interval.min(ping);
+    }
     let started = node.start();
     let (handle, events) = started.map_err(|error| environment(error, "cannot start the node"))?;
     let served = Typed::<N>(handle.clone());
@@ -419,5 +429,7 @@ fn end<T: peerage::node::peers::Types<Identity = Key>>(closed: Closed<T>) -> End
         ending: closed.ending.name(),
         reason: closed.reason,
         lasted: closed.lasted,
+        pongs: [closed.tally.pongs_in, closed.tally.pongs_out],
+        rtt: closed.rtt.map(|rtt| rtt.latest),
     }
 }

@@ -471,6 +471,11 @@ fn a_book_is_filled_looked_at_moved_and_emptied_offline() {
             ("8.8.8.8:1", "trusted"),
             ("9.9.9.9:18344", "ordinary"),
             ("node.example.org:18344", "static"),
+        (
+            format!("{good}ping = \"1s\"\n"),
+            ":4:8: ",
+            "at most one every 5s",
+        ),
         ]
     );
     let words = String::from_utf8(book(&["list"], &one).stdout).unwrap();
