@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use peerage_core::{Direction, PeerText, UnixTime};
+use peerage_core::{Direction, Kind, PeerText, UnixTime};
 
 use crate::cause::Cause;
 use crate::key::Address;
@@ -63,6 +63,9 @@ pub enum What {
         /// Why it ended.
         cause: Cause,
     },
+    /// A session was open when our node ended without saying goodbye, killed or by a power cut.
+    /// When it ended is not known, only when that was noticed; it counts for nothing.
+    Cut,
     /// It was banned, and why.
     Banned(Box<str>),
     /// Its ban was lifted.
@@ -95,6 +98,27 @@ impl What {
     }
 }
 
+/// The greeting of a session whose end is not among these.
+pub(crate) fn open_session<'a>(
+    mut events: impl DoubleEndedIterator<Item = &'a Event>,
+) -> Option<&'a Event> {
+    let last = events.rfind(|event| match &event.what {
+        What::Greeted { .. } | What::Left { .. } | What::Cut => true,
+        // A second connection with a peer that is here tells nothing of the first.
+        What::Failed { cause, .. } | What::Excused { cause, .. } => {
+            cause.kind != Kind::AlreadyConnected
+        }
+        What::Heard(_)
+        | What::Unfit(_)
+        | What::Fit
+        | What::Banned(_)
+        | What::Unbanned
+        | What::Resolved { .. }
+        | What::Unresolved(_) => false,
+    });
+    last.filter(|event| matches!(event.what, What::Greeted { .. }))
+}
+
 fn alike(one: &Cause, other: &Cause) -> bool {
     one.kind == other.kind && one.stage == other.stage
 }
@@ -118,6 +142,10 @@ impl fmt::Display for What {
             Self::Left { lasted, cause } => {
                 write!(f, "session ended after {} s: {cause}", lasted.as_secs())
             }
+            Self::Cut => f.write_str(
+                "our node had ended without saying goodbye, and the session with it; noticed when \
+                 it started again",
+            ),
             Self::Banned(words) => write!(f, "banned: {}", words.escape_default()),
             Self::Unbanned => f.write_str("no longer banned"),
             Self::Resolved { addresses } => write!(f, "its name has {addresses} addresses"),
@@ -177,6 +205,11 @@ impl History {
             times: 1,
             what,
         });
+    }
+
+    /// Whether a session has begun whose end is not told.
+    pub(crate) fn is_open(&self) -> bool {
+        open_session(self.events.iter()).is_some()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Event> {

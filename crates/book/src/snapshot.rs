@@ -8,7 +8,7 @@ use crate::bans::{Ban, Subject, TooManyBans};
 use crate::book::Book;
 use crate::candidate::{Candidate, Claims, Id, Phase, Role, Spot, bound_spots};
 use crate::config::Names;
-use crate::history::{Event, History};
+use crate::history::{Event, History, What};
 use crate::key::{Address, Key, Name};
 use crate::moment::{Now, later};
 use crate::score::Score;
@@ -246,6 +246,25 @@ impl Book {
             }
         }
         imported
+    }
+
+    /// Sessions that were open when what was read back was written ended with that process: each
+    /// gets a [`What::Cut`], which the file is to hear of. Returns how many there were.
+    ///
+    /// For whoever starts a node; a process that still runs has its sessions.
+    pub fn cut_sessions(&mut self, now: Now) -> usize {
+        self.now = now;
+        let open = self.candidates.iter().filter(|(_, candidate)| {
+            !matches!(candidate.phase, Phase::Busy(_)) && candidate.history.is_open()
+        });
+        let open: Vec<Id> = open.map(|(id, _)| *id).collect();
+        let events = self.config.caps.events;
+        for id in &open {
+            self.change(*id, |candidate| {
+                candidate.history.push(now.wall, What::Cut, events);
+            });
+        }
+        open.len()
     }
 
     fn restore(&mut self, entry: Entry, events: Vec<Event>) -> Result<(), ImportError> {

@@ -8,7 +8,7 @@ use crate::bans::{Ban, Subject};
 use crate::book::{Barred, Book};
 use crate::candidate::{Candidate, Id, Phase, Verdict};
 use crate::cause::Cause;
-use crate::history::Event;
+use crate::history::{Event, open_session};
 use crate::key::{Address, Key};
 use crate::snapshot::Entry;
 
@@ -87,6 +87,12 @@ pub struct Story {
 }
 
 impl Story {
+    /// The greeting of the session that lasts, as far as this story goes. Read from a file, it only
+    /// lasts if the node that wrote the file still runs.
+    pub fn session(&self) -> Option<&Event> {
+        open_session(self.events.iter())
+    }
+
     /// The last thing that went wrong.
     pub fn last_cause(&self) -> Option<&Cause> {
         use crate::history::What;
@@ -102,6 +108,7 @@ impl Story {
                 What::Heard(_)
                 | What::Fit
                 | What::Greeted { .. }
+                | What::Cut
                 | What::Banned(_)
                 | What::Unbanned
                 | What::Resolved { .. } => None,

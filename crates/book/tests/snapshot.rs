@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use peerage_book::{
-    Ban, Book, By, Cause, Config, Entry, Identity, Key, Refused, Role, Snapshot, Source, Subject,
-    Tip, Verdict,
+    Ban, Book, By, Cause, Change, Config, Entry, Identity, Key, Refused, Role, Snapshot, Source,
+    Subject, Tip, Verdict, What,
 };
 use peerage_core::{Kind, Stage, UnixTime};
 
 use crate::common::{
-    apart, book, book_with, endpoint, greet_and_part, hours, known, minutes, reason, seed, start,
-    unreached,
+    apart, book, book_with, endpoint, greet_and_part, hours, known, minutes, reason, seconds, seed,
+    start, unreached,
 };
 
 fn lived() -> (Book, peerage_book::Now) {
@@ -76,6 +76,48 @@ fn a_book_read_back_is_the_same_book() {
     let imported = later_book.import(later, snapshot);
     assert_eq!(imported.bans, 1);
     assert!(later_book.next_dial(later, &crate::common::one()).is_some());
+}
+
+#[test]
+fn sessions_of_a_process_that_was_killed_are_told_as_cut_and_count_for_nothing() {
+    let (mut book, now) = book();
+    for number in 0..3 {
+        known(&mut book, now, apart(number));
+    }
+    let open = crate::common::dial(&mut book, now);
+    book.outcome(now, open.id, Ok(peerage_book::Greeted::default()))
+        .unwrap();
+    greet_and_part(&mut book, now.after(seconds(1)));
+    let snapshot = book.snapshot();
+
+    let later = now.after(minutes(5));
+    let (mut again, _) = crate::common::book();
+    again.import(later, snapshot);
+    assert!(again.poll_change().is_none());
+    assert_eq!(again.cut_sessions(later), 1);
+    let story = again.story(&open.key).remove(0);
+    assert_eq!(story.events.last().unwrap().what, What::Cut);
+    assert_eq!(story.session(), None);
+    assert_eq!(
+        (story.entry.failures, story.entry.online),
+        (0, Duration::ZERO)
+    );
+    match again.poll_change() {
+        Some(Change::Candidate { entry, news }) => {
+            assert_eq!((entry.key, news.len()), (open.key.clone(), 1));
+        }
+        other => panic!("the file is to hear of it: {other:?}"),
+    }
+    assert_eq!(again.cut_sessions(later), 0, "only once");
+    // It may be dialled at once, and who is here is not cut.
+    let mut occupied = crate::common::one();
+    occupied.free = 3;
+    let dial = again.next_dial(later, &occupied).unwrap();
+    again
+        .outcome(later, dial.id, Ok(peerage_book::Greeted::default()))
+        .unwrap();
+    assert_eq!(again.cut_sessions(later), 0);
+    again.audit().unwrap();
 }
 
 fn entry(key: Key) -> Entry {

@@ -91,6 +91,8 @@ pub(crate) fn remembered<N: Network>(
         Some((store, realm)) => {
             let loaded = store.reader()?.load(realm)?;
             let _ = book.import(now, loaded.snapshot);
+            // Whoever had them is no more: the store has one writer.
+            let _ = book.cut_sessions(now);
         }
         None => book.tell_none(),
     }

@@ -280,9 +280,11 @@ fn show(args: &OneArgs, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> 
         Whom::Key(key) => reader.story(&realm, key),
         Whom::Ip(ip) => reader.stories_at(&realm, *ip),
     };
-    let stories = stories.map_err(|error| store_failed(error, &folder))?;
+    let failed = |error| store_failed(error, &folder);
+    let stories = stories.map_err(failed)?;
+    let runs = reader.has_writer().map_err(failed)?;
     for story in &stories {
-        why::tell(out, args.json, &realm, story)?;
+        why::tell(out, args.json, &realm, story, runs)?;
     }
     if stories.is_empty() {
         progress(&format!("{whom} is not in the book of {realm}"));

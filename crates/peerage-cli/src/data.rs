@@ -123,7 +123,10 @@ fn remembered(store: &Store, realm: &Realm) -> Result<Book, Failed> {
     let loaded = store.reader().and_then(|reader| reader.load(realm));
     let mut book = fresh()?;
     // What has no room any more is let go of, as a node would.
-    let _imported = book.import(now(), loaded.map_err(failed)?.snapshot);
+    let now = now();
+    let _imported = book.import(now, loaded.map_err(failed)?.snapshot);
+    // Nobody else has the store, so nobody has these sessions any more.
+    let _cut = book.cut_sessions(now);
     Ok(book)
 }
 
@@ -138,6 +141,19 @@ fn fresh() -> Result<Book, Failed> {
         ..Config::default()
     };
     Book::new(config, seed, now()).map_err(usage)
+}
+
+/// Tells the stories of the realms that no node will have to the end: sessions of a process that
+/// was killed are over. Those of a node are told by its start.
+pub(crate) fn cut_sessions(store: &Store, served: &[Realm]) -> Result<(), Failed> {
+    let failed = |error| environment(error, "cannot read the book");
+    let realms = store.reader().and_then(|reader| reader.realms());
+    for realm in realms.map_err(failed)? {
+        if !served.contains(&realm) {
+            edit(store, &realm, |_, _| Ok(()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Changes the book of a realm in a store that nobody else writes to; what it returns is on the

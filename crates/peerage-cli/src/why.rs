@@ -1,7 +1,7 @@
 //! `peerage why`: the whole story of a peer, from the store.
 
 use peerage::Tables;
-use peerage::core::{Kind, UnixTime};
+use peerage::core::UnixTime;
 use peerage::node::book::{
     Cause, Entry, Event, Key, Snapshot, Standing, Story, Subject, Verdict, What,
 };
@@ -60,6 +60,8 @@ pub(crate) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, F
         let network = network.is_none_or(|network| *realm.network == *network.network().0);
         network && chain.is_none_or(|chain| *realm.chain == *chain)
     });
+    // Before the stories: a daemon that ends meanwhile has told their ends.
+    let runs = reader.has_writer().map_err(failed)?;
     let mut known = false;
     let mut banned = Vec::new();
     for realm in wanted {
@@ -72,7 +74,7 @@ pub(crate) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, F
                 out.line("")?;
             }
             known = true;
-            tell(out, args.json, realm, story)?;
+            tell(out, args.json, realm, story, runs)?;
         }
     }
     if known {
@@ -115,13 +117,20 @@ fn ban_of(reader: &Reader, realm: &Realm, whom: &Whom) -> Result<Vec<String>, St
         .collect())
 }
 
-/// Shows one story.
-pub(crate) fn tell(out: &mut Out, json: bool, realm: &Realm, story: &Story) -> Result<(), Failed> {
+/// Shows one story; `runs` says whether some daemon writes to the store that it was read from.
+pub(crate) fn tell(
+    out: &mut Out,
+    json: bool,
+    realm: &Realm,
+    story: &Story,
+    runs: bool,
+) -> Result<(), Failed> {
     let now = data::now().wall;
+    let present = Present::of(story, now, runs);
     if json {
-        out.json("story", story_json(realm, story, now))?;
+        out.json("story", story_json(realm, story, &present, now))?;
     } else {
-        in_words(out, realm, story, now)?;
+        in_words(out, realm, story, &present)?;
     }
     Ok(())
 }
@@ -141,7 +150,7 @@ impl Present {
         Self { name, words, next }
     }
 
-    fn of(story: &Story, now: UnixTime) -> Self {
+    fn of(story: &Story, now: UnixTime, runs: bool) -> Self {
         #[expect(
             clippy::wildcard_enum_match_arm,
             reason = "the others are told by a running book alone"
@@ -159,7 +168,7 @@ impl Present {
                     format!("let go of at {at}; it is dialled again if somebody tells of it");
                 Self::new("gone", words)
             }
-            Standing::Banned { .. } | Standing::Written { .. } => Self::written(story, now),
+            Standing::Banned { .. } | Standing::Written { .. } => Self::written(story, now, runs),
             Standing::Unfit(cause) => {
                 let words = format!("never dialled, by its own claims: {cause}");
                 Self::new("unfit", words)
@@ -169,8 +178,8 @@ impl Present {
         }
     }
 
-    /// By what was written last.
-    fn written(story: &Story, now: UnixTime) -> Self {
+    /// By what was written last, and by whether whoever wrote it still runs.
+    fn written(story: &Story, now: UnixTime, runs: bool) -> Self {
         let entry = &story.entry;
         if let Verdict::Unfit(cause) = &entry.claims.verdict {
             return Self::new(
@@ -178,17 +187,17 @@ impl Present {
                 format!("never dialled, by its own claims: {cause}"),
             );
         }
-        let session = story
-            .events
-            .iter()
-            .rev()
-            .find(|event| is_contact(&event.what));
-        if let Some(event) = session
-            && matches!(event.what, What::Greeted { .. })
-        {
+        if let Some(event) = story.session() {
             let (since, at) = (event.last, entry.at);
-            let words = format!("in a session since {since}, as written at {at}");
-            return Self::new("connected", words);
+            if runs {
+                let words = format!("in a session since {since}, as written at {at}");
+                return Self::new("connected", words);
+            }
+            let words = format!(
+                "in no session: no daemon runs on this data directory, and the last one ended \
+                 without saying goodbye, some time after {at}; the next one may dial at once"
+            );
+            return Self::new("cut", words);
         }
         match entry.retry_at.filter(|until| *until > now) {
             Some(until) => {
@@ -218,14 +227,6 @@ impl Present {
     }
 }
 
-/// Whether an event begins or ends a session, or tells that there is none.
-fn is_contact(what: &What) -> bool {
-    // A second connection with a peer that is here tells nothing of the first.
-    let is_second = cause(what).is_some_and(|cause| cause.kind == Kind::AlreadyConnected);
-    let is_session = matches!(what, What::Greeted { .. } | What::Left { .. });
-    is_session || !is_second && matches!(what, What::Failed { .. } | What::Excused { .. })
-}
-
 /// The cause in an event.
 fn cause(what: &What) -> Option<&Cause> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others are no failures")]
@@ -239,12 +240,11 @@ fn cause(what: &What) -> Option<&Cause> {
     }
 }
 
-fn in_words(out: &mut Out, realm: &Realm, story: &Story, now: UnixTime) -> Result<(), Failed> {
+fn in_words(out: &mut Out, realm: &Realm, story: &Story, present: &Present) -> Result<(), Failed> {
     let entry = &story.entry;
-    let present = Present::of(story, now);
     let tone = match present.name {
         "connected" => Tone::Good,
-        "banned" | "unfit" | "gone" => Tone::Bad,
+        "banned" | "unfit" | "gone" | "cut" => Tone::Bad,
         _ => Tone::Strong,
     };
     let name = out.tone(Tone::Strong, short(&entry.key));
@@ -344,8 +344,7 @@ pub(crate) fn span(seconds: i64) -> String {
     }
 }
 
-fn story_json(realm: &Realm, story: &Story, now: UnixTime) -> Value {
-    let present = Present::of(story, now);
+fn story_json(realm: &Realm, story: &Story, present: &Present, now: UnixTime) -> Value {
     let snapshot = Snapshot {
         entries: vec![(story.entry.clone(), story.events.clone())],
         ..Snapshot::default()

@@ -16,15 +16,42 @@ use crate::schema;
 /// and the lock works wherever SQLite does.
 pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] Connection);
 
-pub(crate) fn lock(path: &Path) -> Result<Lock, StoreError> {
+/// How long the lock is waited for.
+const ASKED: std::time::Duration = std::time::Duration::from_millis(100);
+
+fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push("-lock");
-    let beside = PathBuf::from(name);
+    PathBuf::from(name)
+}
+
+pub(crate) fn lock(path: &Path) -> Result<Lock, StoreError> {
+    let beside = beside(path);
     let failed = |source| StoreError::sqlite(path, source);
     let db = Connection::open(&beside).map_err(failed)?;
-    db.busy_timeout(std::time::Duration::ZERO).map_err(failed)?;
+    // Whoever asks whether it is locked holds it for a moment.
+    db.busy_timeout(ASKED).map_err(failed)?;
     db.execute_batch("BEGIN EXCLUSIVE").map_err(failed)?;
     Ok(Lock(db))
+}
+
+/// Whether somebody holds the lock.
+pub(crate) fn is_locked(path: &Path) -> Result<bool, StoreError> {
+    let beside = beside(path);
+    if !beside.exists() {
+        return Ok(false);
+    }
+    let asked = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(&beside, flags)?;
+        db.busy_timeout(std::time::Duration::ZERO)?;
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    };
+    match asked().map_err(|source| StoreError::sqlite(path, source)) {
+        Ok(()) => Ok(false),
+        Err(StoreError::InUse { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Opens a file for writing, made if need be and brought up to date.

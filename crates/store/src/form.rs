@@ -334,6 +334,7 @@ pub(crate) fn event(event: &Event) -> Value {
             "left",
             json!({ "lasted": lasted.as_secs(), "cause": cause(why) }),
         ),
+        What::Cut => ("cut", json!({})),
         What::Banned(words) => ("banned", json!({ "words": words })),
         What::Unbanned => ("unbanned", json!({})),
         What::Resolved { addresses } => ("resolved", json!({ "addresses": addresses })),
@@ -371,6 +372,7 @@ pub(crate) fn to_event(value: &Value) -> Result<Event> {
             },
             agent: to_peer_text(fields, "agent")?,
         },
+        "cut" => What::Cut,
         "left" => What::Left {
             lasted: Duration::from_secs(fields.number("lasted")?),
             cause: why()?,

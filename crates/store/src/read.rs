@@ -64,6 +64,15 @@ impl Reader {
         })
     }
 
+    /// Whether some process writes to the file: a daemon that runs. Sessions told of in a file that
+    /// nobody writes to ended with the process that did.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub fn has_writer(&self) -> Result<bool, StoreError> {
+        file::is_locked(&self.path)
+    }
+
     /// The networks and chains of which there is something in the file.
     ///
     /// # Errors

@@ -20,8 +20,10 @@ fn one_writer_for_a_file() {
             .contains("book.db is in use by another instance")
     );
     // Readers may come.
-    Reader::open(&folder.file()).unwrap();
+    let reader = Reader::open(&folder.file()).unwrap();
+    assert!(reader.has_writer().unwrap());
     first.close().unwrap();
+    assert!(!reader.has_writer().unwrap());
     Store::open(&folder.file(), options()).unwrap();
 }
 

@@ -16,7 +16,7 @@ use peerage::node::store::Store;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
-use self::plan::plan;
+use self::plan::{NodePlan, plan};
 use self::show::Log;
 use self::start::{Running, Told, start};
 use crate::args::{NetworkArg, NodeArgs, record, span};
@@ -189,6 +189,8 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     let mut signals = Signals::new()
         .map_err(|error| environment(error, "cannot be told of the signals that end it"))?;
     let store = Arc::new(data::open(&plan.data)?);
+    let served: Vec<_> = plan.nodes.iter().map(NodePlan::realm).collect();
+    data::cut_sessions(&store, &served)?;
     let (tell, mut told) = mpsc::channel(WAITING);
     let mut nodes = Vec::new();
     for (number, of) in plan.nodes.into_iter().enumerate() {

@@ -147,6 +147,77 @@ fn two_daemons_keep_each_other_and_one_finds_the_other_again_after_a_restart() {
     assert_eq!(first.end("-TERM").0, 0);
 }
 
+/// Waits until the file has this of the history of a peer; figures pass meanwhile.
+fn wait_written(daemon: &mut Daemon, data: &str, peer: &str, what: &str) {
+    loop {
+        let why = run(&["why", "--json", "--data", data, peer]);
+        let stories = json_lines(&why);
+        let history = stories[0]["history"].as_array();
+        if history.is_some_and(|events| events.iter().any(|event| event["what"] == what)) {
+            return;
+        }
+        daemon.wait("status");
+    }
+}
+
+#[test]
+fn a_daemon_that_is_killed_forgets_nothing_and_is_in_no_session() {
+    let dir = TempDir::new("serve-kill");
+    let (one, two) = (dir.file("one"), dir.file("two"));
+    let mut first =
+        Daemon::start(&[&REGTEST[..], &["--listen", "127.0.0.1:0", "--data", &one]].concat());
+    let at = address(&first.wait("listening"));
+    let peer = format!("zec://{at}");
+    let data = ["--data", two.as_str()];
+    let ban = ["book", "ban", "192.0.2.0/24", "--why", "it lies"];
+    assert_eq!(code(&run(&[&ban[..], &BOOK, &data].concat())), 0);
+    let dials = [&REGTEST[..], &["--no-listen", "--status", "100ms"], &data].concat();
+    let mut second = Daemon::start(&[&dials[..], &["--peer", &at]].concat());
+    second.wait("established");
+    wait_written(&mut second, &two, &peer, "greeted");
+    let now = |why: &std::process::Output| json_lines(why)[0]["now"].clone();
+    let why = || run(&["why", "--json", "--data", &two, &peer]);
+    assert_eq!(now(&why()), "connected");
+
+    // As kill -9 does: no goodbye, nothing more is written.
+    second.child.kill().unwrap();
+    second.child.wait().unwrap();
+    assert_eq!(first.wait("closed")["reason"]["kind"], "closed");
+    let after = why();
+    assert_eq!(now(&after), "cut", "{}", json_lines(&after)[0]);
+    let words = run(&["why", "--data", &two, &peer]);
+    let words = String::from_utf8(words.stdout).unwrap();
+    assert!(!words.contains("in a session"), "{words}");
+    assert!(words.contains("no daemon runs on this data"), "{words}");
+
+    // Who starts again has the peer, the ban and the history, and knows what became of it.
+    let mut second = Daemon::start(&dials);
+    assert_eq!(second.wait("established")["key"], at);
+    let status = second.wait("status");
+    assert_eq!((&status["known"], &status["bans"]), (&1.into(), &1.into()));
+    loop {
+        let story = json_lines(&why()).remove(0);
+        let history = story["history"].as_array().unwrap();
+        let kinds: Vec<_> = history
+            .iter()
+            .map(|event| event["what"].as_str().unwrap())
+            .collect();
+        if kinds.last() == Some(&"greeted") && kinds.len() > 3 {
+            assert_eq!(kinds, ["heard", "greeted", "cut", "greeted"], "{story}");
+            assert_eq!(story["now"], "connected");
+            break;
+        }
+        assert_ne!(
+            story["now"], "connected",
+            "that session was the other's: {story}"
+        );
+        second.wait("status");
+    }
+    assert_eq!(second.end("-TERM").0, 0);
+    let bans = run(&[&["book", "bans", "--json"], &BOOK[..], &data].concat());
+    assert_eq!(json_lines(&bans)[0]["words"], "it lies");
+}
+
 #[test]
 fn a_banned_peer_is_kept_away_after_a_restart_and_let_in_again() {
     let dir = TempDir::new("serve-ban");
@@ -400,6 +471,11 @@ fn a_mistake_in_the_configuration_has_a_file_a_place_and_a_hint() {
             ":4:9: ",
             "no range",
         ),
+        (
+            format!("{good}ping = \"1s\"\n"),
+            ":4:8: ",
+            "at most one every 5s",
+        ),
         (format!("{good}height = \n"), ":4:", ""),
         (
             format!("{good}head = \"5\"\n"),
@@ -471,11 +547,6 @@ fn a_book_is_filled_looked_at_moved_and_emptied_offline() {
             ("8.8.8.8:1", "trusted"),
             ("9.9.9.9:18344", "ordinary"),
             ("node.example.org:18344", "static"),
-        (
-            format!("{good}ping = \"1s\"\n"),
-            ":4:8: ",
-            "at most one every 5s",
-        ),
         ]
     );
     let words = String::from_utf8(book(&["list"], &one).stdout).unwrap();
