@@ -231,6 +231,20 @@ impl Admission {
         Ok(Permit { number, group })
     }
 
+    /// Other rules from now on. What groups owe stays owed, by the new rate. Where fewer handshakes
+    /// may be under way than are, the most crowded groups give up their oldest: drain
+    /// [`Admission::poll_displaced`] afterwards.
+    pub fn set_rules(&mut self, now: Instant, rules: AdmissionRules) {
+        self.rules = rules;
+        while self.live > self.rules.sockets
+            && let Some(&(_, Reverse(oldest), group)) = self.crowds.last()
+        {
+            self.change(group, |permits| permits.remove(&oldest));
+            self.displaced.push_back(oldest);
+        }
+        self.forget(now);
+    }
+
     /// Displaces a socket of a more crowded group, for one of a group that has `count`.
     fn make_room(&mut self, count: usize) -> Result<(), NotAdmitted> {
         let limit = self.rules.sockets;
@@ -244,12 +258,17 @@ impl Admission {
         }
     }
 
-    /// Notes what a group owes; forgets who owes nothing, then who owes least.
+    /// Notes what a group owes.
     fn owe(&mut self, now: Instant, group: Group, whole_at: Instant) {
         if let Some(old) = self.whole_at.insert(group, whole_at) {
             let _ = self.by_time.remove(&(old, group));
         }
         let _ = self.by_time.insert((whole_at, group));
+        self.forget(now);
+    }
+
+    /// Forgets who owes nothing, then who owes least.
+    fn forget(&mut self, now: Instant) {
         while let Some(&(at, group)) = self.by_time.first()
             && (at <= now || self.whole_at.len() > self.rules.remembered)
         {

@@ -80,6 +80,12 @@ pub enum Cause {
     /// It made room for a newcomer.
     #[error("it made room for another peer")]
     Evicted,
+    /// The operator wants fewer peers.
+    #[error("there are to be no more than {limit} peers")]
+    Surplus {
+        /// How many there may be now.
+        limit: usize,
+    },
     /// Its turn was over: peers change now and then.
     #[error("its slot went to another by rotation")]
     Rotated,
@@ -112,9 +118,11 @@ impl Failure for Cause {
             | Self::Left { stage } => *stage,
             Self::NoPong { .. } => Stage::Keep("ping"),
             Self::SlowReader { .. } | Self::ControlOverflow { .. } => Stage::Keep("send"),
-            Self::Full { .. } | Self::Evicted | Self::Rotated | Self::Duplicate => {
-                Stage::Keep("slots")
-            }
+            Self::Full { .. }
+            | Self::Evicted
+            | Self::Surplus { .. }
+            | Self::Rotated
+            | Self::Duplicate => Stage::Keep("slots"),
             Self::WrongIdentity => Stage::Keep("identity"),
             Self::Requested
             | Self::Quitting
@@ -136,7 +144,7 @@ impl Failure for Cause {
             | Self::SlowReader { .. }
             | Self::ControlOverflow { .. } => Kind::Timeout,
             Self::Misbehaved { misdeed, .. } => misdeed.kind(),
-            Self::Full { .. } | Self::Evicted => Kind::Full,
+            Self::Full { .. } | Self::Evicted | Self::Surplus { .. } => Kind::Full,
             Self::Rotated => Kind::Rejected,
             Self::Duplicate => Kind::AlreadyConnected,
             Self::WrongIdentity => Kind::WrongIdentity,
@@ -158,6 +166,7 @@ impl Failure for Cause {
             | Self::Misbehaved { .. }
             | Self::Full { .. }
             | Self::Evicted
+            | Self::Surplus { .. }
             | Self::Rotated
             | Self::Duplicate
             | Self::WrongIdentity
@@ -183,6 +192,7 @@ impl Failure for Cause {
             | Self::Misbehaved { .. }
             | Self::Full { .. }
             | Self::Evicted
+            | Self::Surplus { .. }
             | Self::Rotated
             | Self::Duplicate
             | Self::WrongIdentity
@@ -203,7 +213,7 @@ impl Failure for Cause {
             Self::Misbehaved { misdeed, strikes } => detail
                 .with("misdeed", misdeed.name())
                 .with("strikes", *strikes),
-            Self::Full { limit } => detail.with("limit", *limit),
+            Self::Full { limit } | Self::Surplus { limit } => detail.with("limit", *limit),
             Self::CalledOff { .. }
             | Self::Requested
             | Self::Quitting
@@ -233,6 +243,7 @@ impl Cause {
             | Self::Misbehaved { .. }
             | Self::Full { .. }
             | Self::Evicted
+            | Self::Surplus { .. }
             | Self::Rotated
             | Self::Duplicate
             | Self::WrongIdentity => Ending::Refused,
@@ -253,7 +264,9 @@ impl Cause {
             | Self::ControlOverflow { .. }
             | Self::Left { .. } => Parting::TimedOut,
             Self::Misbehaved { .. } => Parting::Breach,
-            Self::Full { .. } | Self::Evicted | Self::Rotated => Parting::Full,
+            Self::Full { .. } | Self::Evicted | Self::Surplus { .. } | Self::Rotated => {
+                Parting::Full
+            }
             Self::Duplicate => Parting::AlreadyConnected,
             Self::WrongIdentity => Parting::UnexpectedIdentity,
         }

@@ -87,6 +87,7 @@
 
 pub mod admission;
 mod cause;
+mod change;
 mod clock;
 mod close;
 pub mod config;

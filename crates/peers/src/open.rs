@@ -203,7 +203,7 @@ impl<T: Types> Table<T> {
             .config
             .evict
             .is_none_or(|rules| active <= rules.protected());
-        if active >= limit && stays {
+        if (active >= limit && stays) || active > limit {
             return Err(Refused::Full { limit });
         }
         Ok(())
@@ -251,7 +251,9 @@ impl<T: Types> Table<T> {
         let slot = self.pending.get(&id).ok_or(Refused::Gone)?.slot;
         let limit = self.config.limits.active(slot.direction);
         let full = self.counts.active(slot.direction) >= limit;
-        let stays = slot.direction == Direction::Outbound || self.config.evict.is_none();
+        let stays = slot.direction == Direction::Outbound
+            || self.config.evict.is_none()
+            || self.is_crowded(slot.direction);
         if full && stays && !slot.standing.is_exempt() {
             return Err(Refused::Full { limit });
         }

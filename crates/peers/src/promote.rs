@@ -8,7 +8,7 @@ use crate::cause::Cause;
 use crate::close::End;
 use crate::error::Refused;
 use crate::event::Event;
-use crate::evict::{Candidate, choose};
+use crate::evict::choose;
 use crate::keepalive::Pulse;
 use crate::lanes::{Inbox, Lanes};
 use crate::meter::Traffic;
@@ -169,17 +169,11 @@ impl<T: Types> Table<T> {
         if self.evicted_at.is_some_and(|last| at < last + rules.every) {
             return None;
         }
-        let ordinary = self.active.iter().filter(|(_, active)| {
-            active.slot.counts_as == Direction::Inbound && !active.slot.standing.is_exempt()
-        });
-        let candidates = ordinary.map(|(id, active)| Candidate {
-            id: *id,
-            group: active.slot.group,
-            since: active.since,
-            rtt: active.pulse.rtt().map(|rtt| rtt.min),
-            useful_at: active.useful_at,
-        });
-        choose(&rules, at, candidates.collect(), |group| {
+        // One would go and one would come, and there would be too many for ever.
+        if self.is_crowded(Direction::Inbound) {
+            return None;
+        }
+        choose(&rules, at, self.ordinary(Direction::Inbound), |group| {
             self.secret.rank(group)
         })
     }

@@ -249,6 +249,7 @@ impl<T: Types> Table<T> {
         if self.beat_at <= at {
             self.beat_at = at + self.config.beat;
             self.rotate(at);
+            self.shrink(at);
         }
     }
 

@@ -255,3 +255,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn new_rules_hold_for_those_who_are_at_the_door_already() {
+    let mut door = Admission::new(rules());
+    let now = start();
+    let mut permits: Vec<_> = (0..6)
+        .map(|n| door.try_admit(now, nth(n)).unwrap())
+        .collect();
+    permits.push(door.try_admit(now, nth(0)).unwrap());
+    let fewer = AdmissionRules {
+        sockets: 5,
+        sockets_per_group: 1,
+        remembered: 3,
+        ..rules()
+    };
+    door.set_rules(now, fewer);
+    door.check().unwrap();
+    // First the older of the crowd, then the oldest of all.
+    let displaced: Vec<_> = std::iter::from_fn(|| door.poll_displaced()).collect();
+    assert_eq!(displaced, [permits[0].number(), permits[1].number()]);
+    assert_eq!((door.live(), door.remembered()), (5, 3));
+    assert!(matches!(
+        door.try_admit(now, nth(3)),
+        Err(NotAdmitted::GroupSockets { limit: 1, .. })
+    ));
+    let given_back: Vec<_> = permits
+        .into_iter()
+        .map(|permit| door.release(permit))
+        .collect();
+    assert_eq!(given_back, [false, false, true, true, true, true, true]);
+    door.check().unwrap();
+}

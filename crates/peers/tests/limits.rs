@@ -1,7 +1,7 @@
 //! Limits by direction, stage, group and standing.
 
 use peerage_core::{ConnectedAddr, Endpoint, Failure as _};
-use peerage_peers::{Dial, Fate, Refused, Standing, Tie};
+use peerage_peers::{Dial, EvictRules, Fate, Refused, Standing, Tie};
 
 use crate::common::{World, far, ip, secs, small};
 
@@ -186,4 +186,101 @@ fn a_caller_that_does_not_listen_gets_no_more_attempts() {
     assert_eq!(world.table.waiting(), 10);
     assert_eq!(world.drain().len(), 10);
     assert!(world.dial(500).is_ok());
+}
+
+fn wide(evict: Option<EvictRules>) -> World {
+    let mut config = small();
+    config.limits.pending_in = 100;
+    config.limits.active_in = 100;
+    config.limits.closing = 64;
+    config.keepalive.first = secs(1_000_000);
+    config.keepalive.idle = secs(1_000_000);
+    config.evict = evict;
+    World::new(config)
+}
+
+#[test]
+fn a_lowered_limit_lets_a_few_go_at_a_time_and_only_those_who_are_too_many() {
+    let mut world = wide(Some(EvictRules::default()));
+    let out = world.out(200);
+    let all: Vec<_> = (0..60).map(|n| world.inn(n)).collect();
+    world.pass(secs(60));
+    let mut limits = world.table.config().limits;
+    // Whoever still fits stays.
+    limits.active_in = 60;
+    world.table.set_limits(world.now, limits);
+    assert!(world.pass(secs(60)).is_empty());
+
+    limits.active_in = 20;
+    world.table.set_limits(world.now, limits);
+    assert!(world.drain().is_empty(), "nobody goes at once");
+    let overview = |world: &World| world.table.overview(world.now).active[0];
+    let said = world.pass(secs(5));
+    let told = "inbound refused full told full";
+    let gone = |said: &[String]| said.iter().filter(|line| line.contains(told)).count();
+    assert_eq!((gone(&said), overview(&world)), (5, 55), "{said:?}");
+    // Nobody takes their places meanwhile, although the others could be evicted.
+    let late = world.admit(&far(100)).unwrap();
+    assert!(matches!(late.fate, Fate::Refuse { .. }), "{late:?}");
+    world.ended(late.id, peerage_peers::Outcome::Left);
+    let said = world.pass(secs(120));
+    assert_eq!((gone(&said), overview(&world)), (35, 20));
+    assert!(world.pass(secs(600)).is_empty());
+    // Those who came first are worth more than those who came last.
+    let stays = |ids: &[_]| ids.iter().filter(|id| world.table.can_read(**id)).count();
+    assert!(stays(&all[..30]) > 2 * stays(&all[30..]));
+    assert!(world.table.can_read(out));
+
+    // The usual rules spare twenty; the operator's word does not.
+    (limits.active_in, limits.active_out) = (0, 0);
+    world.table.set_limits(world.now, limits);
+    world.pass(secs(300));
+    assert_eq!(world.table.overview(world.now).established, 0);
+}
+
+#[test]
+fn a_friend_is_never_too_many_and_a_former_one_may_be() {
+    let mut world = wide(Some(EvictRules::default()));
+    let (a, b) = (world.inn(1), world.inn(2));
+    world
+        .table
+        .set_standing(world.now, a, Standing::Static)
+        .unwrap();
+    let limits = peerage_peers::Limits {
+        active_in: 0,
+        ..world.table.config().limits
+    };
+    world.table.set_limits(world.now, limits);
+    world.pass(secs(60));
+    assert!(world.table.can_read(a) && !world.table.can_read(b));
+    assert!(
+        world
+            .table
+            .set_standing(world.now, b, Standing::Static)
+            .is_err()
+    );
+    world
+        .table
+        .set_standing(world.now, a, Standing::Ordinary)
+        .unwrap();
+    let said = world.pass(secs(60)).join("; ");
+    assert!(said.contains(&format!("close {a} full")), "{said}");
+}
+
+#[test]
+fn without_eviction_a_lowered_limit_is_reached_when_peers_leave() {
+    let mut world = wide(None);
+    let ids: Vec<_> = (0..5).map(|n| world.inn(n)).collect();
+    let mut limits = world.table.config().limits;
+    limits.active_in = 3;
+    world.table.set_limits(world.now, limits);
+    assert!(world.pass(secs(600)).is_empty());
+    for id in &ids[..2] {
+        world.ended(*id, peerage_peers::Outcome::Left);
+        let late = world.admit(&far(9)).unwrap();
+        assert!(matches!(late.fate, Fate::Refuse { .. }));
+        world.ended(late.id, peerage_peers::Outcome::Left);
+    }
+    world.ended(ids[2], peerage_peers::Outcome::Left);
+    assert!(matches!(world.admit(&far(9)).unwrap().fate, Fate::Greet));
 }

@@ -37,7 +37,7 @@ pub(crate) struct Entry {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
-    config: Config,
+    pub(crate) config: Config,
     pub(crate) now: Instant,
     pub(crate) entries: Vec<Entry>,
     least: u32,
@@ -325,6 +325,15 @@ impl Model {
             return Ok(Some(old));
         }
         self.slot(id).map(|()| None)
+    }
+
+    /// Whether there is such a peer.
+    pub(crate) fn set_standing(&mut self, id: u64, standing: Standing) -> bool {
+        let active = self
+            .entries
+            .iter_mut()
+            .find(|e| e.id == id && e.place == Place::Active);
+        active.map(|e| e.standing = standing).is_some()
     }
 
     fn slot(&mut self, id: u64) -> Result<(), &'static str> {

@@ -20,6 +20,8 @@ enum Op {
     Ended(usize),
     Disconnect(usize),
     Least(u32),
+    Limits(usize, usize),
+    Standing(usize, u8),
     Hear(usize),
     Alive(usize, bool),
     Pass(u64),
@@ -36,6 +38,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (0..40_usize).prop_map(Op::Ended),
         2 => (0..40_usize).prop_map(Op::Disconnect),
         1 => (90..130_u32).prop_map(Op::Least),
+        1 => (0..5_usize, 0..4_usize).prop_map(|(of_in, out)| Op::Limits(of_in, out)),
+        1 => (0..40_usize, any::<u8>()).prop_map(|(at, s)| Op::Standing(at, s)),
         3 => (0..40_usize).prop_map(Op::Hear),
         2 => ((0..40_usize), any::<bool>()).prop_map(|(at, alive)| Op::Alive(at, alive)),
         5 => prop_oneof![0..3_000_u64, 0..100_000_u64].prop_map(Op::Pass),
@@ -227,6 +231,18 @@ impl Both {
             Op::Least(least) => {
                 table.set_status(now, least);
                 self.model.set_least(least);
+            }
+            Op::Limits(of_in, out) => {
+                let mut limits = table.config().limits;
+                (limits.active_in, limits.active_out) = (of_in, out);
+                table.set_limits(now, limits);
+                self.model.config.limits = limits;
+            }
+            Op::Standing(at, bits) => {
+                let id = self.pick(at);
+                let standing = standing(bits);
+                let set = self.world.table.set_standing(now, SessionId(id), standing);
+                assert_eq!(set.is_ok(), self.model.set_standing(id, standing));
             }
             Op::Hear(at) => {
                 let id = self.pick(at);
