@@ -1,7 +1,11 @@
 //! Where the other end is, and how honestly we know it.
 
+mod reach;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+pub use reach::{Group, Reach};
 
 /// Who opened the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

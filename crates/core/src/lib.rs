@@ -6,6 +6,8 @@
 //! - [`policy`]: the caller's say in a handshake.
 //! - [`session`]: what a finished handshake leaves behind: a typed message codec.
 //! - [`wire`]: a bounded reader and writer that name every field they touch.
+//! - [`nat`]: what NATs do, and which pairs of them get along.
+//! - [`limit`]: rates by address group.
 //! - [`budget`], [`text`], [`time`]: small values with their bounds stated.
 //!
 //! It deliberately holds no socket, no clock, no entropy source and no async runtime. Time enters
@@ -25,17 +27,22 @@ pub mod addr;
 pub mod blocking;
 pub mod budget;
 pub mod handshake;
+pub mod limit;
+pub mod nat;
 pub mod network;
 pub mod policy;
 pub mod reason;
 pub mod session;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod time;
 pub mod wire;
 
-pub use addr::{ConnectedAddr, Direction, Domain, Endpoint, Exposure};
+pub use addr::{ConnectedAddr, Direction, Domain, Endpoint, Exposure, Group, Reach};
 pub use budget::{Budget, Spent};
 pub use handshake::{Failed, Handshake, Interruption, Step, Wakeup};
+pub use limit::{Limiter, Rate};
 pub use network::{Chain, Network};
 pub use policy::{AcceptAll, Policy, Refusal};
 pub use reason::{Blame, Detail, Failure, Kind, Reason, Retry, Stage};

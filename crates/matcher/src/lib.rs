@@ -92,7 +92,6 @@ mod key;
 mod limits;
 mod lingering;
 mod matcher;
-pub mod nat;
 mod order;
 mod pairs;
 mod pool;
@@ -115,7 +114,7 @@ pub use geography::{Asn, Country, Geography, UnknownGeography};
 pub use key::Rule;
 pub use limits::{Limited, Limits, Rate};
 pub use matcher::{Matcher, Phase};
-pub use nat::{Behaviour, Class, NatType, NetworkType, PortMappings};
+pub use peerage_core::nat::{self, Behaviour, Class, NatType, NetworkType, PortMappings};
 pub use quality::QualityRule;
 pub use record::{
     Announcement, Answer, CompartmentId, Compartments, ConnectionId, NetworkProtocol, Offer,
