@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::book::Book;
-use crate::candidate::Phase;
+use crate::candidate::{DialId, Id, Phase};
 use crate::index::Index;
 
 /// Something derived that no longer follows from its origin: a bug of ours.
@@ -34,12 +34,15 @@ impl Book {
                 Phase::Idle | Phase::Waiting(_) => None,
             })
             .collect();
-        let open: BTreeMap<_, _> = self
-            .open
-            .iter()
-            .filter(|(_, open)| self.candidates.contains_key(&open.id))
-            .map(|(dial, open)| (*dial, open.id))
-            .collect();
+        // Of several with one candidate, a session counts before a dial, and the latest.
+        let mut open: BTreeMap<Id, (bool, DialId)> = BTreeMap::new();
+        for (dial, of) in &self.open {
+            if self.candidates.contains_key(&of.id) {
+                let best = open.entry(of.id).or_insert((of.greeted, *dial));
+                *best = (*best).max((of.greeted, *dial));
+            }
+        }
+        let open: BTreeMap<_, _> = open.into_iter().map(|(id, (_, dial))| (dial, id)).collect();
         let candidates = self.candidates.values();
         let checks = [
             ("the index", index == self.index),

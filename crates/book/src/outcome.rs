@@ -66,6 +66,7 @@ impl Book {
                 open.greeted = true;
                 open.since = now.at;
                 let (id, address) = (open.id, open.address.clone());
+                self.change(id, |candidate| candidate.phase = Phase::Busy(dial));
                 self.alive(now);
                 self.greeted(id, address, Direction::Outbound, greeted);
                 self.weigh_anchors();
@@ -82,6 +83,9 @@ impl Book {
     /// A peer that dialled us and finished its handshake. Its address is no place to dial; it
     /// becomes a candidate only where it has an identity. `None` if it is not kept, for want of
     /// room or because there is nothing to know it by.
+    ///
+    /// A dial or another session with it may be open: from now on it is known by this session, and
+    /// what becomes of the other counts for nothing while this one lasts.
     pub fn arrived(
         &mut self,
         now: Now,
@@ -115,9 +119,6 @@ impl Book {
                 self.index.by_key.get(&key).copied()?
             }
         };
-        if matches!(self.candidates[&id].phase, Phase::Busy(_)) {
-            return None;
-        }
         let dial = DialId(self.next_dial);
         self.next_dial += 1;
         let open = Open {
@@ -149,7 +150,11 @@ impl Book {
         let lasted = now.at.saturating_duration_since(open.since);
         let cause = Cause::from(reason);
         let events = self.config.caps.events;
-        let sign = sign_of_end(reason);
+        let stays = self.is_connected(open.id);
+        let sign = match sign_of_end(reason) {
+            Sign::Silence | Sign::Ours if stays => Sign::Nothing,
+            sign => sign,
+        };
         if sign == Sign::Life {
             self.alive(now);
         }
@@ -157,7 +162,7 @@ impl Book {
         let proven = lasted >= self.config.backoff.proven_after;
         let tens = i64::try_from(lasted.as_secs() / 600).unwrap_or(12).min(12);
         let points = tens * Score::TEN_MINUTES + penalty(&cause);
-        let counts = !matches!(reason.blame, Blame::Us | Blame::Caller);
+        let counts = !stays && !matches!(reason.blame, Blame::Us | Blame::Caller);
         let outbound = open.direction() == Direction::Outbound;
         let what = What::Left {
             lasted,
@@ -255,7 +260,11 @@ impl Book {
         let tried = candidate.is_tried();
         let pinned = candidate.role.is_pinned();
         let cause = Cause::from(reason);
-        let sign = sign_of_dial(reason);
+        let stays = self.is_connected(id);
+        let sign = match sign_of_dial(reason) {
+            Sign::Silence | Sign::Ours if stays => Sign::Nothing,
+            sign => sign,
+        };
         if reason.kind == Kind::SelfConnection && !pinned {
             if let Address::At(endpoint) = address {
                 self.is_own(endpoint);
@@ -273,7 +282,7 @@ impl Book {
             return;
         }
         let events = self.config.caps.events;
-        let counts = !matches!(reason.blame, Blame::Us | Blame::Caller);
+        let counts = !stays && !matches!(reason.blame, Blame::Us | Blame::Caller);
         let what = What::Failed {
             address: address.clone(),
             cause: cause.clone(),
@@ -300,8 +309,24 @@ impl Book {
         self.let_go_if_hopeless(id);
     }
 
-    /// Puts a candidate into its backoff.
+    /// Another dial or session with the same candidate, a session first, the latest of them.
+    fn other(&self, id: Id) -> Option<DialId> {
+        let others = self.open.iter().filter(|(_, open)| open.id == id);
+        let (dial, _) = others.max_by_key(|(dial, open)| (open.greeted, **dial))?;
+        Some(*dial)
+    }
+
+    fn is_connected(&self, id: Id) -> bool {
+        let other = self.other(id).and_then(|dial| self.open.get(&dial));
+        other.is_some_and(|open| open.greeted)
+    }
+
+    /// Puts a candidate into its backoff, unless another connection with it is open.
     fn wait(&mut self, id: Id, reason: &Reason) {
+        if let Some(other) = self.other(id) {
+            self.change(id, |candidate| candidate.phase = Phase::Busy(other));
+            return;
+        }
         let Some(candidate) = self.candidates.get(&id) else {
             return;
         };
@@ -324,6 +349,7 @@ impl Book {
         };
         // A run that may turn out to be our own fault lets nobody go.
         if candidate.role.is_pinned()
+            || matches!(candidate.phase, Phase::Busy(_))
             || self.outage.run.contains_key(&id) && candidate.is_tried()
             || self.candidates.len() <= rule.spare
         {

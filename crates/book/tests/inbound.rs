@@ -53,16 +53,95 @@ fn one_that_dialled_us_is_not_dialled_meanwhile_and_found_again_by_its_record() 
         .unwrap();
     assert!(book.next_dial(now, &one()).is_none());
     let again = book.arrived(now, &from(2), Some(who(1)), Greeted::default());
-    assert!(again.is_none(), "one session for one identity");
-    book.left(now.after(minutes(5)), session, &left()).unwrap();
+    book.audit().unwrap();
+    book.left(now.after(minutes(4)), session, &twice()).unwrap();
+    let story = &book.story(&who(1).into())[0];
+    assert_eq!(story.standing, Standing::Connected, "the later one stays");
+    book.left(now.after(minutes(5)), again.unwrap(), &left())
+        .unwrap();
     let later = now.after(minutes(60));
     let next = dial(&mut book, later);
     assert_eq!(next.key, who(1).into());
-    let meanwhile = book.arrived(later, &from(1), Some(who(1)), Greeted::default());
-    assert!(
-        meanwhile.is_none(),
-        "it is being dialled: the dial's outcome counts"
-    );
+    book.audit().unwrap();
+}
+
+fn twice() -> peerage_core::Reason {
+    reason(Stage::Keep("slots"), Kind::AlreadyConnected)
+}
+
+/// Both ends dial each other: whichever connection goes, and in whatever order the two are told of,
+/// the book knows of the session as long as there is one.
+#[test]
+fn a_session_that_arrives_while_it_is_dialled_is_known_until_it_ends() {
+    for (dial_fails, order) in [(true, 0), (true, 1), (false, 0), (false, 1), (false, 2)] {
+        let (mut book, now) = book();
+        let key = Key::from(who(1));
+        let tip = Tip::of(who(1), vec![apart(1)], seed("s"));
+        book.add(now, tip).unwrap();
+        let dialled = dial(&mut book, now).id;
+        let arrive = |book: &mut peerage_book::Book| {
+            let arrived = book.arrived(now, &from(1), Some(who(1)), Greeted::default());
+            book.audit().unwrap();
+            arrived.unwrap()
+        };
+        let standing = |book: &peerage_book::Book| book.story(&key)[0].standing.clone();
+        let last = if dial_fails {
+            // A dead address of a peer that is here costs it nothing.
+            let cause = [Kind::AlreadyConnected, Kind::Timeout][order];
+            let session = arrive(&mut book);
+            assert_eq!(standing(&book), Standing::Connected);
+            let failed = reason(Stage::Reach, cause);
+            book.outcome(now, dialled, Err(failed)).unwrap();
+            session
+        } else {
+            let stays = match order {
+                0 => {
+                    let session = arrive(&mut book);
+                    book.outcome(now, dialled, Ok(Greeted::default())).unwrap();
+                    assert_eq!(standing(&book), Standing::Connected);
+                    book.left(now, dialled, &twice()).unwrap();
+                    session
+                }
+                1 => {
+                    let session = arrive(&mut book);
+                    book.outcome(now, dialled, Ok(Greeted::default())).unwrap();
+                    book.left(now, session, &twice()).unwrap();
+                    dialled
+                }
+                _ => {
+                    book.outcome(now, dialled, Ok(Greeted::default())).unwrap();
+                    let session = arrive(&mut book);
+                    book.left(now, dialled, &twice()).unwrap();
+                    session
+                }
+            };
+            stays
+        };
+        book.audit().unwrap();
+        assert_eq!(standing(&book), Standing::Connected);
+        let later = now.after(minutes(60));
+        assert!(book.next_dial(later, &one()).is_none(), "it is here");
+        let entry = book.get(&key).unwrap();
+        assert_eq!((entry.failures, entry.attempts), (0, 1));
+        assert_eq!(entry.spots[0].failures, 0);
+        assert!(book.outage_since().is_none());
+        book.left(later, last, &left()).unwrap();
+        assert!(matches!(standing(&book), Standing::Waiting { .. }));
+        book.audit().unwrap();
+    }
+}
+
+#[test]
+fn a_dial_that_is_open_when_the_session_ends_is_still_a_dial() {
+    let (mut book, now) = book();
+    let tip = Tip::of(who(1), vec![apart(1)], seed("s"));
+    book.add(now, tip).unwrap();
+    let dialled = dial(&mut book, now).id;
+    let session = book.arrived(now, &from(1), Some(who(1)), Greeted::default());
+    book.left(now, session.unwrap(), &left()).unwrap();
+    assert_eq!(book.story(&who(1).into())[0].standing, Standing::Dialling);
+    book.outcome(now, dialled, Ok(Greeted::default())).unwrap();
+    book.left(now, dialled, &left()).unwrap();
     book.audit().unwrap();
 }
 

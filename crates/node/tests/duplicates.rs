@@ -1,6 +1,6 @@
 //! Two connections with one peer.
 
-use peerage_book::{Address, Identity, Role};
+use peerage_book::{Address, Identity, Role, Standing};
 use peerage_core::Kind;
 
 use crate::common::{Running, named, node, secs};
@@ -14,19 +14,43 @@ async fn pin(node: &Running, name: &str, other: &Running) {
     pinned.await.unwrap().unwrap();
 }
 
+/// Both dial at once, or one a little later, as far apart as an attempt has stages.
 #[tokio::test(start_paused = true)]
 async fn two_that_dial_each_other_keep_one_connection() {
-    for _ in 0..20 {
+    for round in 0..24 {
         let (one, two) = (named("one", |_| ()), named("two", |_| ()));
-        tokio::join!(pin(&one, "two", &two), pin(&two, "one", &one));
+        if round % 3 == 0 {
+            tokio::join!(pin(&one, "two", &two), pin(&two, "one", &one));
+        } else {
+            pin(&one, "two", &two).await;
+            for _ in 0..round {
+                tokio::task::yield_now().await;
+            }
+            pin(&two, "one", &one).await;
+        }
         tokio::time::sleep(secs(120)).await;
+        let mut told = Vec::new();
         for (node, other) in [(&one, "two"), (&two, "one")] {
             let peers = node.handle.peers().await.unwrap();
             assert_eq!(peers.len(), 1, "{peers:?}");
-            // The book knows of it, or at least that there is nobody to be dialled.
+            told.push(peers[0].direction);
             let key = Identity::new(other.as_bytes()).unwrap().into();
             let story = &node.handle.why(key).await.unwrap()[0];
-            assert!(story.entry.attempts <= 2, "{story}");
+            assert_eq!(story.standing, Standing::Connected, "{story}");
+            assert!(story.entry.attempts <= 1, "{story}");
+            assert_eq!(story.entry.failures, 0, "{story}");
+            // Whatever went has gone long ago: it was one connection at the most.
+            let over = node.handle.overview().await.unwrap();
+            let ended: u64 = over.ended.iter().map(|(_, count)| count).sum();
+            assert!(ended <= 1, "{:?}", over.ended);
+        }
+        assert_ne!(told[0], told[1], "both ends kept the same one");
+        tokio::time::sleep(secs(600)).await;
+        for node in [&one, &two] {
+            let of = node.handle.overview().await.unwrap();
+            assert_eq!(of.peers.established, 1);
+            let begun = of.counters.dialled + of.counters.accepted;
+            assert!(begun <= 2, "nothing is tried again: {:?}", of.counters);
         }
     }
 }
