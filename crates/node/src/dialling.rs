@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::events::Event;
 use crate::network::{Network, Whom};
 use crate::owner::Owner;
-use crate::session::Begin;
+use crate::session::{Begin, Time};
 
 /// The longest a static peer's name is resolved for, in seconds.
 const RESOLVE_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -60,8 +60,8 @@ impl<N: Network> Owner<N> {
                     address: dial.address,
                     identity: dial.identity,
                 };
-                let deadline = Instant::now() + self.attempt_limit;
-                self.begin(id, Some(dial.id), Begin::Dial(whom), deadline);
+                let time = Time::of(&self.deadlines);
+                self.begin(id, Some(dial.id), Begin::Dial(whom), time);
             }
             Err(refused) => self.book_outcome(dial.id, Err(refused.reason())),
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as StdInstant};
 use peerage_book::{Book, DialId, Key, Now, Occupied};
 use peerage_core::{Endpoint, Reason, UnixTime};
 use peerage_net::Listener;
-use peerage_peers::{Admission, SessionId, Table, Types};
+use peerage_peers::{Admission, Deadlines, SessionId, Table, Types};
 use peerage_store::{Realm, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -48,7 +48,7 @@ pub(crate) struct Owner<N: Network> {
     pub(crate) table: Table<N::Types>,
     pub(crate) book: Book,
     pub(crate) admission: Admission,
-    pub(crate) attempt_limit: Duration,
+    pub(crate) deadlines: Deadlines,
     pub(crate) sessions: BTreeMap<SessionId, Session<N>>,
     pub(crate) permits: BTreeMap<u64, SessionId>,
     /// What each is in the book, until it is over.
@@ -112,14 +112,16 @@ impl<N: Network> Owner<N> {
         let book = remembered(&setup, now)?;
         let [_, seed] = halves(setup.seed);
         let (tell, told) = mpsc::channel(TOLD);
-        let attempt_limit = setup.peers.deadlines.attempt;
+        // As set; what the table has is the net below.
+        let deadlines = setup.peers.deadlines.clone();
+        setup.peers.check()?;
         let backlog = setup.peers.backlog;
         Ok(Self {
-            table: Table::new(setup.peers, setup.status, seed, now.at)?,
+            table: Table::new(setup.peers.as_safety_net(), setup.status, seed, now.at)?,
             network: Arc::new(setup.network),
             book,
             admission: Admission::new(setup.admission),
-            attempt_limit,
+            deadlines,
             sessions: BTreeMap::new(),
             permits: BTreeMap::new(),
             in_book: BTreeMap::new(),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::network::Network;
 use crate::owner::Owner;
-use crate::session::Begin;
+use crate::session::{Begin, Time};
 
 /// How one connection fails, which says nothing of the next.
 const ITS_OWN: [io::ErrorKind; 3] = [
@@ -59,15 +59,12 @@ impl<N: Network> Owner<N> {
             return;
         };
         self.counters.accepted += 1;
-        let (begin, deadline) = match admitted.fate {
-            Fate::Greet => {
-                let deadline = Instant::now() + self.attempt_limit;
-                (Begin::Accepted(connection), deadline)
-            }
-            Fate::Refuse { until } => (Begin::Refuse(connection), until.into()),
+        let (begin, time) = match admitted.fate {
+            Fate::Greet => (Begin::Accepted(connection), Time::of(&self.deadlines)),
+            Fate::Refuse { until } => (Begin::Refuse(connection), Time::until(until.into())),
         };
         self.permits.insert(permit.number(), admitted.id);
-        self.begin(admitted.id, None, begin, deadline);
+        self.begin(admitted.id, None, begin, time);
         if let Some(session) = self.sessions.get_mut(&admitted.id) {
             session.permit = Some(permit);
         }

@@ -1,10 +1,11 @@
 //! One attempt and the session that it becomes, as a task.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use peerage_core::Stage;
 use peerage_net::Connection;
-use peerage_peers::{Outcome, Parting, SessionId, Types};
+use peerage_peers::{Deadlines, Outcome, Parting, SessionId, Types};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -54,6 +55,46 @@ pub(crate) enum Begin {
     Refuse(Connection<TcpStream>),
 }
 
+/// How long an attempt may take, and its stages. The table's own deadlines lie behind these, so that
+/// it is the stage that says what did not come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time {
+    /// All of it.
+    pub(crate) until: Instant,
+    /// Reaching the peer.
+    pub(crate) reach: Duration,
+    /// Greeting it.
+    pub(crate) greet: Duration,
+}
+
+/// What is being done once a dial has reached its peer.
+const HANDSHAKE: Stage = Stage::Greet("handshake");
+
+impl Time {
+    /// From now on, as these say.
+    pub(crate) fn of(deadlines: &Deadlines) -> Self {
+        Self {
+            until: Instant::now() + deadlines.attempt,
+            reach: deadlines.of(Stage::Reach),
+            greet: deadlines.of(HANDSHAKE),
+        }
+    }
+
+    fn for_stage(self, limit: Duration) -> Instant {
+        self.until.min(Instant::now() + limit)
+    }
+
+    /// One stage that ends then.
+    pub(crate) fn until(until: Instant) -> Self {
+        let all = until.saturating_duration_since(Instant::now());
+        Self {
+            until,
+            reach: all,
+            greet: all,
+        }
+    }
+}
+
 impl<N: Network> Ends<N> {
     /// Tells the owner. It is never gone before the task: it ends its tasks.
     async fn tell(&self, told: Told<N>) {
@@ -62,15 +103,10 @@ impl<N: Network> Ends<N> {
 }
 
 /// Runs an attempt and its session to the end.
-pub(crate) async fn run<N: Network>(
-    network: Arc<N>,
-    begin: Begin,
-    deadline: Instant,
-    ends: Ends<N>,
-) {
+pub(crate) async fn run<N: Network>(network: Arc<N>, begin: Begin, time: Time, ends: Ends<N>) {
     let outcome = {
         // Boxed, so that its memory is gone once it has become a session.
-        let attempt = Box::pin(attempt(&*network, begin, deadline, &ends));
+        let attempt = Box::pin(attempt(&*network, begin, time, &ends));
         tokio::select! {
             biased;
             attempted = attempt => attempted,
@@ -91,20 +127,21 @@ pub(crate) async fn run<N: Network>(
 async fn attempt<N: Network>(
     network: &N,
     begin: Begin,
-    deadline: Instant,
+    time: Time,
     ends: &Ends<N>,
 ) -> Result<Option<N::Link>, Outcome> {
     let (connection, whom, refuses) = match begin {
         Begin::Dial(whom) => {
-            let reached = network.reach(&whom, deadline).await;
+            let reached = network.reach(&whom, time.for_stage(time.reach)).await;
             let connection = reached.map_err(Outcome::Failed)?;
-            ends.tell(Told::Stage(Stage::Greet("handshake"))).await;
+            ends.tell(Told::Stage(HANDSHAKE)).await;
             (connection, Some(whom), false)
         }
         Begin::Accepted(connection) => (connection, None, false),
         Begin::Refuse(connection) => (connection, None, true),
     };
     let addr = connection.addr;
+    let deadline = time.for_stage(time.greet);
     let live = network.greet(connection, whom.as_ref(), deadline).await?;
     let Live {
         identity,

@@ -7,12 +7,11 @@ use peerage_book::{DialId, Hearsay, Key};
 use peerage_core::Direction;
 use peerage_peers::{Greeted, NotTaken, Parting, Permit, SessionId, Types};
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
 use crate::network::{Heard, Network};
 use crate::owner::Owner;
 use crate::post::{Orders, post};
-use crate::session::{Begin, Ends, Greeting, Told, run};
+use crate::session::{Begin, Ends, Greeting, Time, Told, run};
 
 /// The owner's side of a session.
 pub(crate) struct Session<N: Network> {
@@ -32,18 +31,12 @@ pub(crate) struct Session<N: Network> {
 
 impl<N: Network> Owner<N> {
     /// Starts an attempt's task.
-    pub(crate) fn begin(
-        &mut self,
-        id: SessionId,
-        book: Option<DialId>,
-        begin: Begin,
-        deadline: Instant,
-    ) {
+    pub(crate) fn begin(&mut self, id: SessionId, book: Option<DialId>, begin: Begin, time: Time) {
         let (orders, post) = post();
         let tell = self.tell.clone();
         let ends = Ends { id, tell, post };
         let network = Arc::clone(&self.network);
-        let task = self.tasks.spawn(run(network, begin, deadline, ends));
+        let task = self.tasks.spawn(run(network, begin, time, ends));
         let session = Session {
             task,
             orders,

@@ -123,3 +123,27 @@ async fn messages_that_came_with_the_hello_come_first() {
     assert!(seen.contains(&"ask 5".to_owned()));
     lives.abort();
 }
+
+/// The stage of the handshake knows what did not come; the table's own deadline lies behind it, even
+/// if nobody looked at either for a while.
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_told_by_what_did_not_come() {
+    for jump in [secs(0), secs(4), secs(9)] {
+        let (waiting, at) = Waiting::new().await;
+        let mut node = node(|setup| setup.finders = vec![crate::finding::list([at])]);
+        let started = tokio::time::Instant::now();
+        let silent = waiting.silent().await;
+        let visitor = crate::stranger::connect(node.at, "127.0.0.1").await;
+        if !jump.is_zero() {
+            tokio::time::sleep_until(started + secs(9)).await;
+            tokio::time::advance(jump).await;
+        }
+        for _ in 0..2 {
+            let (_, reason) = node.closed().await;
+            assert_eq!((reason.kind, &*reason.message), (Kind::Timeout, "silent"));
+        }
+        let took = started.elapsed();
+        assert!(took >= secs(10) && took < secs(19), "{took:?}");
+        drop((silent, visitor));
+    }
+}

@@ -36,6 +36,11 @@ impl Waiting {
         (Self(listener), at)
     }
 
+    /// The next connection, to which nothing is said.
+    pub(crate) async fn silent(&self) -> Lines {
+        Lines::new(self.0.accept().await.unwrap().0)
+    }
+
     /// The next connection, greeted without a name, with these lines in the same breath.
     pub(crate) async fn greeted(&self, early: &str) -> Lines {
         let (io, _) = self.0.accept().await.unwrap();

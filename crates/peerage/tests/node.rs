@@ -7,7 +7,7 @@ use peerage::networks::Described;
 use peerage::node::book::{Address, Identity, Key, Role};
 use peerage::node::peers::{Parting, SessionId};
 use peerage::node::{Event, EventsOf, HandleOf, Keeps, Node};
-use peerage::{Decred, Endpoint, Ethereum, Greeter, Zcash};
+use peerage::{Decred, Endpoint, Ethereum, Greeter, Kind, Stage, Zcash};
 
 const CHAINS: [&str; 3] = ["regtest", "simnet", "hoodi"];
 
@@ -95,4 +95,50 @@ async fn two_nodes_of_each_network_keep_each_other() {
     keeps::<Zcash>(CHAINS[0]).await;
     keeps::<Decred>(CHAINS[1]).await;
     keeps::<Ethereum>(CHAINS[2]).await;
+}
+
+/// Somebody accepts and says nothing; somebody dials and says nothing.
+async fn tells_silence<N: Keeps + Described>(chain: &str) -> Vec<(Stage, Kind, String)> {
+    let mut node = start::<N>(chain);
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let identity = node.identity.clone().map(|_| {
+        let key = Greeter::<N>::new(chain).unwrap();
+        let found_at = N::found_at(key.local(), node.at);
+        Identity::new(&found_at.key.unwrap().0).unwrap()
+    });
+    let address = Address::At(mute.local_addr().unwrap().into());
+    let pinned = node.handle.pin(identity, address, Role::Static).await;
+    pinned.unwrap().unwrap();
+    let (silent, _) = mute.accept().await.unwrap();
+    let at = std::net::SocketAddr::new(node.at.ip(), node.at.port());
+    let visitor = tokio::net::TcpStream::connect(at).await.unwrap();
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let reason = node.closed().await;
+        told.push((reason.stage, reason.kind, reason.message.to_string()));
+    }
+    drop((silent, visitor));
+    node.handle.stop().await;
+    told.sort();
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_told_by_what_did_not_come() {
+    let all = [
+        (tells_silence::<Zcash>(CHAINS[0]).await, "version"),
+        (tells_silence::<Decred>(CHAINS[1]).await, "version"),
+        (tells_silence::<Ethereum>(CHAINS[2]).await, "rlpx"),
+    ];
+    let mut words = Vec::new();
+    for (told, expected) in all {
+        for (stage, kind, message) in told {
+            assert_eq!(stage, Stage::Greet(expected), "{message}");
+            assert_eq!(kind, Kind::Timeout, "{message}");
+            let what = message.split(" came").next().unwrap();
+            words.push(what.to_owned());
+        }
+    }
+    let [v, ack, auth] = ["no version", "no ack", "no auth"];
+    assert_eq!(words, [v, v, v, v, ack, auth]);
 }

@@ -65,7 +65,8 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    pub(crate) fn of(&self, stage: Stage) -> Duration {
+    /// What one stage may take.
+    pub fn of(&self, stage: Stage) -> Duration {
         let own = self.stages.iter().find(|(name, _)| *name == stage);
         own.map_or(self.stage, |(_, limit)| *limit)
     }
@@ -279,6 +280,25 @@ impl Config {
         config.deadlines.stage = secs(30);
         config.requests.breach = None;
         config
+    }
+
+    /// Moves the deadlines of attempts so far out that one can pass here only if it passed long ago
+    /// for the attempt's task, which shall speak first: it knows what did not come. As far as the
+    /// longest stall that is not noticed as one.
+    #[must_use]
+    pub fn as_safety_net(mut self) -> Self {
+        let further = self.beat + self.tolerance;
+        let Deadlines {
+            attempt,
+            stage,
+            stages,
+            ..
+        } = &mut self.deadlines;
+        let named = stages.iter_mut().map(|(_, limit)| limit);
+        for limit in [attempt, stage].into_iter().chain(named) {
+            *limit += further;
+        }
+        self
     }
 
     /// Whether it makes sense.

@@ -409,3 +409,29 @@ fn an_inbound_peer_at_capacity_is_told_so() {
     let said = world.ended(refused.id, Outcome::Left);
     assert_eq!(said, ["closed #3 inbound refused full told -"]);
 }
+
+/// Whoever carries out an attempt has deadlines of its own. Behind a safety net the table cannot be
+/// the first to speak, however long it was not looked after.
+#[test]
+fn behind_a_safety_net_the_task_speaks_first() {
+    let config = small();
+    let limit = config.deadlines.stage;
+    for jump in (0..=60_000).step_by(500).map(Duration::from_millis) {
+        let mut world = World::new(config.clone().as_safety_net());
+        let id = world.dial(1).unwrap();
+        // A moment before the task's deadline somebody looked last.
+        world.pass(limit.checked_sub(Duration::from_millis(1)).unwrap());
+        world.now += jump;
+        world.table.handle_timeout(world.now);
+        let said = world.drain();
+        let spoke = said.iter().any(|line| line.contains("closed"));
+        assert!(!spoke, "after {jump:?}: {said:?}");
+        // The task, which woke at the same time, comes second.
+        let failed = Outcome::Failed(crate::common::reason(Kind::Timeout, "no version came"));
+        let said = world.ended(id, failed);
+        assert!(
+            said[0].starts_with("closed #1 outbound failed timeout"),
+            "{said:?}"
+        );
+    }
+}
