@@ -23,6 +23,16 @@ pub(crate) enum Sign {
     Nothing,
 }
 
+impl Sign {
+    /// While another connection with the same peer stays, the end of one is no outage.
+    pub(crate) const fn unless(self, stays: bool) -> Self {
+        match self {
+            Self::Silence | Self::Ours if stays => Self::Nothing,
+            Self::Life | Self::Silence | Self::Ours | Self::Nothing => self,
+        }
+    }
+}
+
 /// What a failed dial says. A connection that came about is life, whatever followed; that somebody
 /// refused it says little, since a router of ours can do that too.
 pub(crate) fn sign_of_dial(reason: &Reason) -> Sign {

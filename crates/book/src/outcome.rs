@@ -151,10 +151,7 @@ impl Book {
         let cause = Cause::from(reason);
         let events = self.config.caps.events;
         let stays = self.is_connected(open.id);
-        let sign = match sign_of_end(reason) {
-            Sign::Silence | Sign::Ours if stays => Sign::Nothing,
-            sign => sign,
-        };
+        let sign = sign_of_end(reason).unless(stays);
         if sign == Sign::Life {
             self.alive(now);
         }
@@ -261,10 +258,7 @@ impl Book {
         let pinned = candidate.role.is_pinned();
         let cause = Cause::from(reason);
         let stays = self.is_connected(id);
-        let sign = match sign_of_dial(reason) {
-            Sign::Silence | Sign::Ours if stays => Sign::Nothing,
-            sign => sign,
-        };
+        let sign = sign_of_dial(reason).unless(stays);
         if reason.kind == Kind::SelfConnection && !pinned {
             if let Address::At(endpoint) = address {
                 self.is_own(endpoint);

@@ -94,7 +94,7 @@ fn a_session_that_arrives_while_it_is_dialled_is_known_until_it_ends() {
             book.outcome(now, dialled, Err(failed)).unwrap();
             session
         } else {
-            let stays = match order {
+            match order {
                 0 => {
                     let session = arrive(&mut book);
                     book.outcome(now, dialled, Ok(Greeted::default())).unwrap();
@@ -114,8 +114,7 @@ fn a_session_that_arrives_while_it_is_dialled_is_known_until_it_ends() {
                     book.left(now, dialled, &twice()).unwrap();
                     session
                 }
-            };
-            stays
+            }
         };
         book.audit().unwrap();
         assert_eq!(standing(&book), Standing::Connected);

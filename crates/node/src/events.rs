@@ -69,6 +69,19 @@ pub enum Event<N: Network> {
         /// Which.
         token: Token,
     },
+    /// The answer to a request of ours came after whoever asked was told that it is overdue.
+    LateAnswer {
+        /// By whom.
+        id: SessionId,
+        /// Which request.
+        key: <N::Types as Types>::Key,
+        /// The message.
+        message: <N::Types as Types>::Message,
+        /// How long it took since the request went out.
+        took: Duration,
+        /// How long after its deadline that is.
+        late: Duration,
+    },
     /// A peer did what its network does not allow.
     Misbehaved {
         /// Who.
@@ -109,7 +122,9 @@ impl<N: Network> Event<N> {
     /// The message of a peer that it carries.
     pub const fn message(&self) -> Option<&<N::Types as Types>::Message> {
         match self {
-            Self::Message { message, .. } | Self::Request { message, .. } => Some(message),
+            Self::Message { message, .. }
+            | Self::Request { message, .. }
+            | Self::LateAnswer { message, .. } => Some(message),
             Self::Found { .. }
             | Self::Dialling { .. }
             | Self::Established { .. }
@@ -169,6 +184,19 @@ impl<N: Network> Clone for Event<N> {
                 message: message.clone(),
             },
             Self::RequestGivenUp { token } => Self::RequestGivenUp { token: *token },
+            Self::LateAnswer {
+                id,
+                key,
+                message,
+                took,
+                late,
+            } => Self::LateAnswer {
+                id: *id,
+                key: key.clone(),
+                message: message.clone(),
+                took: *took,
+                late: *late,
+            },
             Self::Misbehaved {
                 id,
                 misdeed,

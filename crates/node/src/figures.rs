@@ -55,6 +55,8 @@ pub struct Counters {
     pub taken: u64,
     /// Requests of ours that were not answered in time.
     pub overdue: u64,
+    /// Answers that came after that.
+    pub late_answers: u64,
 }
 
 /// How an attempt or a session ended. Few values of each, whatever peers do.

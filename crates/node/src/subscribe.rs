@@ -15,7 +15,7 @@ pub(crate) const USUAL: usize = 512;
 /// What a subscriber wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wants {
-    /// [`Event::Message`] and [`Event::Request`] too.
+    /// What carries a message too: [`Event::Message`], [`Event::Request`], [`Event::LateAnswer`].
     pub messages: bool,
     /// How much may wait for it. Beyond, the oldest events give way.
     pub budget: Budget,

@@ -39,20 +39,39 @@ async fn each_request_has_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_answer_is_no_answer_and_no_offence() {
-    let (node, mut lines, id) = pair().await;
-    let (overdue, ()) = tokio::join!(node.handle.request(id, 1, "ask 1".to_owned()), async {
+async fn a_late_answer_is_told_with_whose_and_how_late_and_is_no_offence() {
+    let (mut node, mut lines, id) = pair().await;
+    let handle = node.handle.clone();
+    let (overdue, ()) = tokio::join!(handle.request(id, 1, "ask 1".to_owned()), async {
         assert_eq!(line(&mut lines).await.unwrap(), "ask 1")
     });
     assert_eq!(overdue, Err(RequestError::Overdue));
+    tokio::time::sleep(secs(7)).await;
     lines.say("ans 1 late").await.unwrap();
-    let (asked, ()) = tokio::join!(node.handle.request(id, 2, "ask 2".to_owned()), async {
+    let (message, took, late) = node
+        .until(|event| match event {
+            Event::LateAnswer {
+                id: by,
+                key: 1,
+                message,
+                took,
+                late,
+            } if *by == id => Some((message.clone(), *took, *late)),
+            _ => None,
+        })
+        .await;
+    assert_eq!(message, "ans 1 late");
+    // Twenty seconds and seven, and what a timer may be late.
+    assert_eq!((took.as_secs(), late.as_secs()), (27, 7));
+    let (asked, ()) = tokio::join!(handle.request(id, 2, "ask 2".to_owned()), async {
         assert_eq!(line(&mut lines).await.unwrap(), "ask 2");
         lines.say("ans 2").await.unwrap();
     });
     assert_eq!(asked.unwrap().0, "ans 2");
     assert_eq!(node.active().await, [id]);
-    assert_eq!(node.handle.peers().await.unwrap()[0].strikes, 0);
+    assert_eq!(handle.peers().await.unwrap()[0].strikes, 0);
+    let counters = handle.overview().await.unwrap().counters;
+    assert_eq!((counters.overdue, counters.late_answers), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

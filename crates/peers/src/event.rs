@@ -87,8 +87,8 @@ pub enum Event<T: Types> {
         message: T::Message,
         /// How long it took.
         took: Duration,
-        /// Whether [`Event::Overdue`] was said before.
-        late: bool,
+        /// How long after its deadline it came; [`Event::Overdue`] was said before.
+        late: Option<Duration>,
     },
     /// A request of ours is not answered in time. The answer may still come.
     Overdue {

@@ -69,7 +69,7 @@
 //! now += Duration::from_millis(80);
 //! let answer = Heard::Answer { key: 77, message: "so high".to_owned() };
 //! table.received(now, id, 7, answer).unwrap();
-//! let Some(Action::Event(Event::Answer { key: 77, took, late: false, .. })) = table.poll_action()
+//! let Some(Action::Event(Event::Answer { key: 77, took, late: None, .. })) = table.poll_action()
 //! else {
 //!     panic!()
 //! };

@@ -130,8 +130,8 @@ impl<T: Types> Table<T> {
                 }
                 let arrival = active.ours.answered(at, &key, &self.config.requests);
                 let (took, late) = match arrival {
-                    Arrival::InTime(took) => (took, false),
-                    Arrival::Late(took) => (took, true),
+                    Arrival::InTime(took) => (took, None),
+                    Arrival::Late { took, late } => (took, Some(late)),
                     Arrival::Unwanted => return Ok(()),
                     Arrival::Unsolicited => {
                         self.misdeed(at, id, Misdeed::Unsolicited);

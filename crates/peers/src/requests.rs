@@ -62,7 +62,7 @@ struct Open<K> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     InTime(Duration),
-    Late(Duration),
+    Late { took: Duration, late: Duration },
     Unwanted,
     Unsolicited,
 }
@@ -179,7 +179,10 @@ impl<K: Clone + Eq> Requests<K> {
         self.timeout = moved.clamp(rules.min, rules.max);
         match open.state {
             State::Waiting => Arrival::InTime(rtt),
-            State::Late => Arrival::Late(rtt),
+            State::Late => Arrival::Late {
+                took: rtt,
+                late: at.saturating_duration_since(open.deadline),
+            },
             State::Cancelled => Arrival::Unwanted,
         }
     }
@@ -313,7 +316,10 @@ mod tests {
         assert_eq!(requests.check(&2, &rules), Err(NotAsked::KeyInUse));
         assert_eq!(
             requests.answered(t0 + secs(30), &1, &rules),
-            Arrival::Late(secs(30))
+            Arrival::Late {
+                took: secs(30),
+                late: secs(10)
+            }
         );
         assert_eq!(
             requests.answered(t0 + secs(30), &1, &rules),

@@ -254,7 +254,7 @@ fn show_event(event: &Event<Toy>) -> String {
             late,
             ..
         } => {
-            let late = if *late { " late" } else { "" };
+            let late = late.map_or(String::new(), |by| format!(" late by {}ms", by.as_millis()));
             format!("answer {id} {key} in {}ms{late}", took.as_millis())
         }
         Event::Overdue { id, key } => format!("overdue {id} {key}"),

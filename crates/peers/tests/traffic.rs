@@ -180,7 +180,7 @@ impl Run {
             Action::Event(Event::Answer { id, key, late, .. }) => {
                 if let Some(owed) = self.peers.iter_mut().find(|owed| owed.id == Some(id)) {
                     let was = owed.asked.remove(&key);
-                    assert_eq!(was, Some(if late { "late" } else { "waiting" }));
+                    assert_eq!(was, Some(if late.is_some() { "late" } else { "waiting" }));
                 }
             }
             Action::Event(Event::Overdue { id, key }) => {
