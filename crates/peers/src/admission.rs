@@ -4,6 +4,11 @@
 //! finished their handshake are capped. When all of them are in use, the group that has most of them
 //! makes room with its oldest, so that neither one flooding group nor ten thousand quiet ones shut
 //! out a peer that finishes its handshake in the usual time.
+//!
+//! A group that comes again before its allowance is whole stands behind those that do not: it leaves
+//! half of the total allowance to them, and among equally crowded groups it makes room first. Coming
+//! in vain counts. So a crowd that tries without end takes places from itself, however many
+//! addresses it has.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,6 +41,14 @@ impl Rate {
             Err(owed.saturating_sub(allowance))
         }
     }
+
+    /// The part of it that is open to whoever comes again.
+    const fn half(self) -> Self {
+        Self {
+            burst: self.burst.div_ceil(2),
+            ..self
+        }
+    }
 }
 
 /// The rules of a listener.
@@ -45,7 +58,8 @@ pub struct AdmissionRules {
     pub groups: Groups,
     /// For each group.
     pub group: Rate,
-    /// For all together. What our processor can greet.
+    /// For all together. What our processor can greet. Whoever comes again before its group's
+    /// allowance is whole leaves half of the burst to those who do not.
     pub total: Rate,
     /// Connections that have not finished their handshake.
     pub sockets: usize,
@@ -55,8 +69,8 @@ pub struct AdmissionRules {
     pub remembered: usize,
 }
 
-/// dcrd: burst 3 and one each 5 s for a group; the total is our own measure of 2,000 handshakes a
-/// second.
+/// dcrd: burst 3 and one each 5 s for a group. The total keeps a fifth of a core busy by our own
+/// measure (`docs/performance.md`: some 27,000 handshakes per second of processor time).
 impl Default for AdmissionRules {
     fn default() -> Self {
         Self {
@@ -66,8 +80,8 @@ impl Default for AdmissionRules {
                 every: Duration::from_secs(5),
             },
             total: Rate {
-                burst: 2000,
-                every: Duration::from_micros(500),
+                burst: 5000,
+                every: Duration::from_micros(200),
             },
             sockets: 1024,
             sockets_per_group: 8,
@@ -105,7 +119,8 @@ pub enum NotAdmitted {
     /// It was let in, and made room for one of a less crowded address group.
     #[error("it made room for a less crowded address group before it had introduced itself")]
     Displaced,
-    /// Every place is taken, and no group has more of them than this one would have.
+    /// Every place is taken, and whoever has one has a better claim: no group has more of them than
+    /// this one would have, or this one comes again and they do not.
     #[error("{limit} handshakes are unfinished")]
     Sockets {
         /// How many may be.
@@ -159,9 +174,23 @@ impl Permit {
     }
 }
 
-/// A place in the order of groups: the most crowded last, and among equals the one whose oldest
+/// How little claim a group has to its places: how many it has, and whether it came again for one
+/// of them.
+type Claim = (usize, bool);
+
+/// A place in the order of groups: the least claim last, and among equals the one whose oldest
 /// socket is oldest.
-type Crowd = (usize, Reverse<u64>, Option<Group>);
+type Crowd = (Claim, Reverse<u64>, Option<Group>);
+
+/// The live permits of a group, oldest first, each with whether it was for one that came again.
+type Permits = BTreeMap<u64, bool>;
+
+fn crowd(group: Option<Group>, permits: &Permits) -> Option<Crowd> {
+    let oldest = permits.keys().next()?;
+    // Without a group nobody comes again, and there may be many.
+    let again = group.is_some() && permits.values().any(|again| *again);
+    Some(((permits.len(), again), Reverse(*oldest), group))
+}
 
 /// The doorkeeper.
 #[derive(Clone, Debug)]
@@ -171,8 +200,8 @@ pub struct Admission {
     whole_at: BTreeMap<Group, Instant>,
     by_time: BTreeSet<(Instant, Group)>,
     total_whole_at: Option<Instant>,
-    /// The live permits of each group, oldest first, and the groups by how many they have.
-    permits: BTreeMap<Option<Group>, BTreeSet<u64>>,
+    /// The live permits of each group, and the groups by their claims.
+    permits: BTreeMap<Option<Group>, Permits>,
     crowds: BTreeSet<Crowd>,
     live: usize,
     next: u64,
@@ -199,35 +228,39 @@ impl Admission {
     /// afterwards: another may have made room for it.
     ///
     /// # Errors
-    /// Why it may not. A refusal costs its group nothing.
+    /// Why it may not. A group that is refused for what others do is one that comes again for the
+    /// next [`Rate::every`] of its own; its debts do not add up.
     pub fn try_admit(&mut self, now: Instant, ip: IpAddr) -> Result<Permit, NotAdmitted> {
         let group = self.rules.groups.of(ip);
-        let count = self.permits.get(&group).map_or(0, BTreeSet::len);
+        let count = self.permits.get(&group).map_or(0, BTreeMap::len);
         let mut of_group = None;
+        let mut again = false;
         if let Some(group) = group {
             let limit = self.rules.sockets_per_group;
             if count >= limit {
                 return Err(NotAdmitted::GroupSockets { group, limit });
             }
             let whole_at = self.whole_at.get(&group).copied();
+            again = whole_at.is_some_and(|at| at > now);
             let taken = self.rules.group.take(now, whole_at);
             of_group = Some((
                 group,
                 taken.map_err(|wait| NotAdmitted::GroupRate { group, wait })?,
             ));
         }
-        let of_total = self.rules.total.take(now, self.total_whole_at);
-        let of_total = of_total.map_err(|wait| NotAdmitted::TotalRate { wait })?;
-        if self.live >= self.rules.sockets {
-            self.make_room(count)?;
+        let others = self.check_others(now, (count + 1, again));
+        if let (Err(_), Some((group, _))) = (others, of_group) {
+            let since = self.whole_at.get(&group).copied().unwrap_or(now);
+            self.owe(now, group, since.max(now + self.rules.group.every));
         }
+        let of_total = others?;
         self.total_whole_at = Some(of_total);
         if let Some((group, whole_at)) = of_group {
             self.owe(now, group, whole_at);
         }
         let number = self.next;
         self.next += 1;
-        self.change(group, |permits| permits.insert(number));
+        self.change(group, |permits| permits.insert(number, again).is_none());
         Ok(Permit { number, group })
     }
 
@@ -239,18 +272,32 @@ impl Admission {
         while self.live > self.rules.sockets
             && let Some(&(_, Reverse(oldest), group)) = self.crowds.last()
         {
-            self.change(group, |permits| permits.remove(&oldest));
+            self.change(group, |permits| permits.remove(&oldest).is_some());
             self.displaced.push_back(oldest);
         }
         self.forget(now);
     }
 
-    /// Displaces a socket of a more crowded group, for one of a group that has `count`.
-    fn make_room(&mut self, count: usize) -> Result<(), NotAdmitted> {
+    /// Whether all the others leave it an allowance and a place, which is made if need be. When the
+    /// total allowance will be whole again.
+    fn check_others(&mut self, now: Instant, claim: Claim) -> Result<Instant, NotAdmitted> {
+        let total = self.rules.total;
+        let total = if claim.1 { total.half() } else { total };
+        let whole_at = total.take(now, self.total_whole_at);
+        let whole_at = whole_at.map_err(|wait| NotAdmitted::TotalRate { wait })?;
+        if self.live >= self.rules.sockets {
+            self.make_room(claim)?;
+        }
+        Ok(whole_at)
+    }
+
+    /// Displaces a socket for a group that would then have this claim: one of a group with no
+    /// better one.
+    fn make_room(&mut self, claim: Claim) -> Result<(), NotAdmitted> {
         let limit = self.rules.sockets;
         match self.crowds.last() {
-            Some(&(most, Reverse(oldest), group)) if count < most => {
-                self.change(group, |permits| permits.remove(&oldest));
+            Some(&(least, Reverse(oldest), group)) if claim <= least => {
+                self.change(group, |permits| permits.remove(&oldest).is_some());
                 self.displaced.push_back(oldest);
                 Ok(())
             }
@@ -278,19 +325,11 @@ impl Admission {
     }
 
     /// The one place where permits come and go.
-    fn change(
-        &mut self,
-        group: Option<Group>,
-        change: impl FnOnce(&mut BTreeSet<u64>) -> bool,
-    ) -> bool {
-        let crowd = |permits: &BTreeSet<u64>| {
-            let oldest = permits.first()?;
-            Some((permits.len(), Reverse(*oldest), group))
-        };
+    fn change(&mut self, group: Option<Group>, change: impl FnOnce(&mut Permits) -> bool) -> bool {
         let permits = self.permits.entry(group).or_default();
-        let (before, len) = (crowd(permits), permits.len());
+        let (before, len) = (crowd(group, permits), permits.len());
         let changed = change(permits);
-        let after = crowd(permits);
+        let after = crowd(group, permits);
         self.live = self.live + permits.len() - len;
         if let Some(before) = before {
             let _ = self.crowds.remove(&before);
@@ -314,7 +353,9 @@ impl Admission {
     /// The handshake ended, well or badly. `false` when the permit was displaced before.
     #[expect(clippy::needless_pass_by_value, reason = "a permit is given back once")]
     pub fn release(&mut self, permit: Permit) -> bool {
-        self.change(permit.group, |permits| permits.remove(&permit.number))
+        self.change(permit.group, |permits| {
+            permits.remove(&permit.number).is_some()
+        })
     }
 
     /// Handshakes under way.
@@ -336,13 +377,12 @@ impl Admission {
         if by_time.collect::<BTreeSet<_>>() != self.by_time {
             return Err("the order of what groups owe".to_owned());
         }
-        let crowds = self.permits.iter().filter_map(|(group, permits)| {
-            Some((permits.len(), Reverse(*permits.first()?), *group))
-        });
+        let crowds = self.permits.iter();
+        let crowds = crowds.filter_map(|(group, permits)| crowd(*group, permits));
         if crowds.collect::<BTreeSet<_>>() != self.crowds {
             return Err("the order of crowds".to_owned());
         }
-        let live: usize = self.permits.values().map(BTreeSet::len).sum();
+        let live: usize = self.permits.values().map(BTreeMap::len).sum();
         if live != self.live || live > self.rules.sockets {
             return Err(format!("{live} permits, {} counted", self.live));
         }
