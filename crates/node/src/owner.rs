@@ -21,6 +21,7 @@ use crate::figures::{Counters, Tallies};
 use crate::finding::{Found, FoundBy, poll_found};
 use crate::handle::Asked;
 use crate::network::Network;
+use crate::serving::poll_accept;
 use crate::session::Told;
 use crate::sessions::Session;
 use crate::setup::{Setup, StartError, halves, remembered};
@@ -178,7 +179,7 @@ impl<N: Network> Owner<N> {
                     self.has_handles = false;
                     self.stop(None);
                 }
-                Woken::Accepted(accepted) => self.accepted(accepted),
+                Woken::Accepted(accepted) => self.accepted_and_more(accepted),
                 Woken::Found(found) => self.found(found),
                 Woken::Resolved(key, result) => {
                     let now = self.book_now();
@@ -235,12 +236,7 @@ impl<N: Network> Owner<N> {
         };
         let mut room = pin!(room);
         let (listeners, finders) = (&self.listeners, &mut self.finders);
-        let accepted = poll_fn(|cx| {
-            let mut ready = listeners.iter().map(|listener| listener.poll_accept(cx));
-            ready
-                .find(std::task::Poll::is_ready)
-                .unwrap_or(std::task::Poll::Pending)
-        });
+        let accepted = poll_fn(|cx| poll_accept(listeners, cx));
         let found = poll_fn(|cx| poll_found(finders, is_hungry, cx));
         // In no order: whoever talks without end must not keep the others waiting, time among them.
         tokio::select! {

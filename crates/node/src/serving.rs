@@ -1,9 +1,10 @@
 //! Connections that others open.
 
 use std::io;
+use std::task::{Context, Poll, Waker};
 
 use peerage_core::{ConnectedAddr, Failure};
-use peerage_net::Connection;
+use peerage_net::{Connection, Listener};
 use peerage_peers::{Fate, Standing};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -19,9 +20,38 @@ const ITS_OWN: [io::ErrorKind; 3] = [
     io::ErrorKind::Interrupted,
 ];
 
+/// The most connections that are looked at in one go. A crowd at the door must not fill what the
+/// system holds for us, or whoever comes next waits a second and more; and the crowd must not keep
+/// those who are in waiting.
+const AT_ONCE: usize = 16;
+
+/// The next connection at any of them.
+pub(crate) fn poll_accept(
+    listeners: &[Listener],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Connection<TcpStream>>> {
+    let mut ready = listeners.iter().map(|listener| listener.poll_accept(cx));
+    ready.find(Poll::is_ready).unwrap_or(Poll::Pending)
+}
+
 impl<N: Network> Owner<N> {
-    /// Somebody connected, or the system could not accept.
-    pub(crate) fn accepted(&mut self, accepted: io::Result<Connection<TcpStream>>) {
+    /// Somebody connected, or the system could not accept; perhaps there are more.
+    pub(crate) fn accepted_and_more(&mut self, accepted: io::Result<Connection<TcpStream>>) {
+        self.accepted(accepted);
+        for _ in 1..AT_ONCE {
+            if self.accept_again.is_some_and(|at| at > Instant::now()) {
+                return;
+            }
+            // Before the owner waits it asks again, to be woken.
+            let mut cx = Context::from_waker(Waker::noop());
+            let Poll::Ready(accepted) = poll_accept(&self.listeners, &mut cx) else {
+                return;
+            };
+            self.accepted(accepted);
+        }
+    }
+
+    fn accepted(&mut self, accepted: io::Result<Connection<TcpStream>>) {
         let connection = match accepted {
             Ok(connection) => connection,
             // The peer's doing, and over.
