@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,12 +25,14 @@ ZEBRA = str(HERE / ".cache/target/release/bench-zebra")
 DCRD = str(HERE / ".cache/bin/bench-dcrd")
 RLPX = str(HERE / ".cache/target/release/bench-rlpx")
 DISC = str(HERE / ".cache/target/release/bench-discovery")
+KEEP = str(HERE / ".cache/target/release/bench-keep")
 GETH = str(HERE / ".cache/bin/bench-geth")
 GETH_PURE = str(HERE / ".cache/bin/bench-geth-pure")
 
 # What has to be built for a comparison: that of the first word that its name contains.
 PROGRAMS = {
     "disc": ("discovery",),
+    "keep": ("keep", "ours"),
     "eth": ("rlpx", "geth"),
     "floor": ("ours",),
     "decred": ("ours", "dcrd"),
@@ -71,6 +74,12 @@ class Child:
             raise SystemExit(f"bench: {' '.join(self.words)} gave no result: {said}")
         return line
 
+    def ask(self):
+        """What it tells of itself, where it does so for each line it is given."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.line()
+
     def __enter__(self):
         return self
 
@@ -101,12 +110,86 @@ def client_and_server(server, client):
     return dialled | {"cpu_s": dialled["cpu_s"] + served["cpu_s"]}
 
 
-def held(holder, *dialler):
+def held(holder, *dialler, count=IDLE):
     """A program that holds connections, which another process opens."""
     with Child(holder) as holding:
         addr = holding.line()["listening"]
-        with Child([*dialler, "--count", IDLE, addr]):
+        with Child([*dialler, "--count", count, addr]):
             return holding.line()
+
+
+def node_holds(count):
+    """A node with so many sessions: what it grew by, a second after the last came."""
+    with Child([KEEP, "serve", "--rate", "open"]) as node:
+        addr = node.line()["listening"]
+        before = node.ask()
+        with Child([KEEP, "hold", "--count", count, addr]) as holding:
+            holding.line()
+            time.sleep(1)
+            after = node.ask()
+    if after["established"] != count:
+        raise SystemExit(f"bench: the node has {after['established']} of {count} sessions")
+    return {"count": count, "rss": after["rss"] - before["rss"]}
+
+
+def node_greets(count):
+    """A node that is called so often: its own processor time."""
+    with Child([KEEP, "serve", "--rate", "open"]) as node:
+        addr = node.line()["listening"]
+        greet = lambda count: alone(KEEP, "greet", "--count", count, "--at-once", 16, addr)
+        greet(count // 10)
+        before = node.ask()
+        greet(count)
+        after = node.ask()
+    greeted = after["greeted"] - before["greeted"]
+    if greeted != count:
+        raise SystemExit(f"bench: the node greeted {greeted} of {count}")
+    return {"count": count, "cpu_s": after["cpu_s"] - before["cpu_s"]}
+
+
+def acceptor_greets(count):
+    """The same of an acceptor that keeps nobody."""
+    with Child([OURS, "serve", "zcash", "--count", count]) as server:
+        addr = server.line()["listening"]
+        alone(KEEP, "greet", "--count", count, "--at-once", 16, addr)
+        return server.line()
+
+
+def crowd(count, peers, kind="mixed", per_group=4):
+    """Honest peers at a node's door: before a crowd has come and after it has left, and beside it."""
+    with Child([KEEP, "serve"]) as node:
+        addr = node.line()["listening"]
+        honest = lambda phase, count: alone(KEEP, "honest", "--count", count, "--first", 10_000 * phase, addr)
+        before = honest(0, peers // 2)
+        # It gives way to the other two, as if it came from other machines.
+        words = ["nice", "-n", 19, KEEP, "crowd", "--count", count, "--kind", kind, "--per-group", per_group, addr]
+        with Child(words) as hostile:
+            hostile.line()
+            time.sleep(1)
+            started, told, tried = time.monotonic(), node.ask(), hostile.ask()
+            beside = honest(1, peers)
+            took, now, tries = time.monotonic() - started, node.ask(), hostile.ask()
+        time.sleep(0.5)
+        after = honest(2, peers // 2)
+    rate = lambda new, old, name: (new[name] - old[name]) / took
+    alone_with_it = times(before, after)
+    return alone_with_it, times(beside) | {
+        "tries": rate(tries, tried, "tries"),
+        "refused": rate(now, told, "refused"),
+        "node_cpu": rate(now, told, "cpu_s"),
+        "pending": now["pending"],
+        "established": now["established"],
+    }
+
+
+def times(*runs):
+    """How long honest peers waited, in microseconds, and how many of them did in vain."""
+    us = sorted(took for run in runs for took in run["us"])
+    if not us:
+        raise SystemExit("bench: no honest peer was greeted")
+    count = sum(run["count"] for run in runs)
+    at = lambda share: us[min(int(len(us) * share), len(us) - 1)]
+    return {"count": count, "p50": at(0.5), "p99": at(0.99), "max": us[-1], "served": len(us) / count}
 
 
 def beside(*words):
@@ -270,7 +353,7 @@ def comparisons(quick):
             figure_target=4096,
         )
     )
-    return all_of_them + ethereum(quick) + discovery(quick)
+    return all_of_them + ethereum(quick) + discovery(quick) + keep(quick)
 
 
 def ethereum(quick):
@@ -492,6 +575,72 @@ def discovery(quick):
     return all_of_them
 
 
+KINDS = (
+    ("silent", "say nothing"),
+    ("trickle", "say a byte a second"),
+    ("garbage", "say what is no message"),
+    ("versions", "say `version` again and again"),
+    ("churn", "connect and leave"),
+    ("deaf", "greet, ping, and never read"),
+)
+
+
+def keep(quick):
+    """A whole node: beside an acceptor without one, and beside itself without a crowd."""
+    sessions, calls = many(5000, quick), many(4000, quick)
+    hostile, peers = many(10_000, quick), many(400, quick)
+    amount = ["--count", sessions]
+    per_second = lambda run: run["count"] / run["cpu_s"]
+    all_of_them = [
+        Comparison(
+            name="keep-idle",
+            what=f"idle Zcash session, resident, all layers, {sessions:,} of them",
+            peer="one task each, without a node",
+            run_peer=lambda: held([OURS, "idle", "zcash", *amount], OURS, "hold", "zcash", count=sessions),
+            run_ours=lambda: node_holds(sessions),
+            figure=rss_per_one,
+            unit="kB",
+            figure_target=15,
+        ),
+        Comparison(
+            name="keep-accept",
+            what="inbound Zcash handshakes at a listener, for a second of its processor time",
+            peer="one task each, without a node",
+            run_peer=lambda: acceptor_greets(calls),
+            run_ours=lambda: node_greets(calls),
+            figure=per_second,
+            unit="",
+            figure_least=2000,
+        ),
+    ]
+    ways = [("mixed", 4, "of all kinds, four of each address group", None)]
+    ways.append(("mixed", 1, "of all kinds, each of its own address group", None))
+    ways += [(kind, 4, f"that {words}", 6) for kind, words in KINDS]
+    for kind, per_group, words, pairs in ways:
+        first = Comparison(
+            name=f"keep-crowd-{kind}-{per_group}",
+            what=f"handshake of an honest peer, p99, beside {hostile:,} hostile sockets {words}",
+            peer="alone",
+            run_both=lambda kind=kind, per_group=per_group: crowd(hostile, peers, kind, per_group),
+            figure=lambda run: run["p99"],
+            pairs=pairs,
+            ratio_target=3,
+            ratio_words="at most 3 times",
+        )
+        all_of_them.append(first)
+        if kind == "mixed":
+            all_of_them.append(
+                Comparison(
+                    name=f"keep-median-{per_group}",
+                    what="the same, median of them",
+                    peer="alone",
+                    runs_of=first,
+                    figure=lambda run: run["p50"],
+                )
+            )
+    return all_of_them
+
+
 STEPS = (
     ("ping_round_trip", "PING round trip, both ends"),
     ("own_record_round_trip", "FINDNODE of its own record, round trip, both ends"),
@@ -629,6 +778,30 @@ def step_rows(done):
     return [[words, f"{number(median(name))} ns"] for name, words in STEPS]
 
 
+def served_row(done):
+    """Not one of any run may have failed, so there is no median to take."""
+    crowds = [one for one in done if one.name.startswith("keep-crowd-")]
+    total = lambda runs: (sum(round(run["count"] * run["served"]) for run in runs), sum(run["count"] for run in runs))
+    peer, ours = (total([run for one in crowds for run in side(one)]) for side in (lambda one: one.peers, lambda one: one.ours))
+    words = lambda pair: f"{pair[0]:,} of {pair[1]:,}"
+    met = "met" if ours[0] == ours[1] else "**missed**"
+    return ["honest peers greeted at their first try, and kept", f"alone: {words(peer)}", words(ours), "–", "all", met]
+
+
+def crowd_rows(done):
+    rows = []
+    for one in done:
+        if one.name.startswith("keep-crowd-"):
+            median = lambda name, runs=one.ours: number(statistics.median(run[name] for run in runs))
+            who = one.what.split(" hostile sockets ")[1]
+            both = lambda name, one=one: " / ".join(
+                number(statistics.median(run[name] for run in runs)) for runs in (one.peers, one.ours)
+            )
+            figures = [median(name) for name in ("tries", "refused", "pending", "established", "node_cpu")]
+            rows.append([who, str(len(one.ours)), *figures, both("p50"), both("p99"), both("max")])
+    return rows
+
+
 # ---- the page ---------------------------------------------------------------------------------
 
 
@@ -703,6 +876,47 @@ The table has {places} nodes.
   lies in the kernel.
 
 <!-- discovery: end -->
+"""
+
+KEEPING = """\
+<!-- keep: written by bench/run --only keep. Do not edit: run it again. -->
+
+## Keeping
+
+Measured on {date} with `bench/run --only keep`, {pairs} pairs, six where the crowd is of one kind.
+The load average was {before:.1f} before and {after:.1f} after.
+
+{main}
+### The crowd
+
+What {hostile:,} hostile sockets did each second, what became of them, and how long honest peers
+waited alone / beside them, in µs. Medians of the runs.
+
+{crowds}
+### How this is measured
+
+- The node is `peerage::Node` of Zcash's testnet in a process of its own, with its listener, admission,
+  peer table, book and an application that takes its events, on a runtime of two workers. Everything
+  is as it comes, but for two things: loopback counts as the world, each /24 of it as an address group
+  of its own, and there are slots for 10,000 inbound peers, since who gets one when there are few is a
+  question for eviction.
+- Idle: bare sockets of another process open {sessions:,} connections, each from its own group, and
+  greet. The figure is the growth of the node's resident memory from before the first to one second
+  after the last, for each. Beside it the same for an acceptor that keeps each peer in one task and
+  has no node around it. What the kernel holds is in neither.
+- Inbound handshakes: bare sockets of another process greet and leave, 16 at once, each from its own
+  group; a tenth goes before, unmeasured. Processor time is the node's alone, user and system, until
+  the last session is over, and the count is that of its `Established` events. For this and for idle
+  sessions the total rate at the door is lifted.
+- Honest peers: `Greeter`s of another process, each from a group of its own, one each 5 ms whether or
+  not the last is done. The time is from the first packet to the end of the handshake, by the clock. A
+  peer counts as greeted when it was so at its first try and a ping after it was answered. Half of
+  those alone come before the crowd, half after it has left.
+- The crowd is a third process, which gives way to the other two (`nice`), as if it came from other
+  machines; all share two cores. Its sockets arrive within a second and come again a second after they
+  are shown the door. Honest peers follow one second after the last of them has tried.
+
+<!-- keep: end -->
 """
 
 PAGE = """\
@@ -802,6 +1016,23 @@ def discovery_section(done, pairs, loads):
     )
 
 
+def keep_section(done, pairs, loads):
+    head = ["what", "peer", "ours", "ratio", "target", "met?"]
+    crowds = ["they", "runs", "tries", "shown the door", "unfinished handshakes", "sessions", "the node's processor time, s"]
+    crowds += ["median, µs", "p99, µs", "longest, µs"]
+    sessions = next(one.ours[0]["count"] for one in done if one.name == "keep-idle")
+    return KEEPING.format(
+        date=datetime.date.today().strftime("%-d %B %Y"),
+        pairs=pairs,
+        before=loads[0],
+        after=loads[1],
+        main=table(head, [row(one) for one in done] + [served_row(done)]),
+        crowds=table(crowds, crowd_rows(done)),
+        hostile=2 * sessions,
+        sessions=sessions,
+    )
+
+
 def write_section(section):
     """Puts a section in place of the one with the same name, or before the machine."""
     text = DOCS.read_text()
@@ -845,25 +1076,29 @@ def main():
     head = ["what", "peer", "ours", "ratio", "target", "met?"]
     main_table = table(head, [row(one) for one in chosen])
     rate_table = table(["what", "peer", "ours", "pairs"], rates(chosen))
-    found = [one for one in chosen if one.name.startswith("disc-")]
-    has_discovery = len(found) == len(discovery(args.quick))
+    sections, apart = [], []
+    for word, whole, write in (("disc-", discovery, discovery_section), ("keep-", keep, keep_section)):
+        found = [one for one in chosen if one.name.startswith(word)]
+        apart += found
+        if len(found) == len(whole(args.quick)):
+            sections.append(write(found, args.pairs, loads))
     if args.quick or args.only:
         print(main_table, rate_table, sep="\n")
-        if has_discovery:
-            section = discovery_section(found, args.pairs, loads)
+        for section in sections:
             print(section) if args.quick else write_section(section)
         return
     junk_head = ["network", "junk", "messages taken in", "their bytes", "bytes read from the socket", "met?"]
     page = PAGE.format(
         date=datetime.date.today().strftime("%-d %B %Y"),
-        main=table(head, [row(one) for one in chosen if one not in found]),
+        main=table(head, [row(one) for one in chosen if one not in apart]),
         junk=table(junk_head, junk_rows()),
-        rates=table(["what", "peer", "ours", "pairs"], rates([one for one in chosen if one not in found])),
+        rates=table(["what", "peer", "ours", "pairs"], rates([one for one in chosen if one not in apart])),
         machine=machine(loads),
         idle=IDLE,
     )
     DOCS.write_text(with_foreign_sections(page))
-    write_section(discovery_section(found, args.pairs, loads))
+    for section in sections:
+        write_section(section)
     print(main_table)
 
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{ready, Context, Poll};
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{getrusage, UsageWho};
+use nix::sys::resource::{getrlimit, getrusage, setrlimit, Resource, UsageWho};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
@@ -42,6 +42,22 @@ pub fn runtime() -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .expect("a runtime starts with default limits")
+}
+
+/// Lets this process open as many files as it may; says what to do when that is less than `need`.
+pub fn open_files(need: u64) -> Result<(), Error> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if hard < need {
+        return Err(format!(
+            "{need} open files are needed and {hard} are allowed: raise the hard limit, as root with \
+             `ulimit -Hn {need}`, or `nofile` in /etc/security/limits.conf, and come again"
+        )
+        .into());
+    }
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(())
 }
 
 /// Time since it was started.
@@ -73,7 +89,7 @@ impl Meter {
 }
 
 /// User and system time of this process so far.
-fn cpu_time() -> Duration {
+pub fn cpu_time() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask about itself");
     let of = |time: nix::sys::time::TimeVal| {
         let (seconds, micros) = (time.tv_sec(), time.tv_usec());

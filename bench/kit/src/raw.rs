@@ -23,11 +23,24 @@ const JUNK_LEN: usize = 64 * 1024;
 /// Dials, and greets as the dialling side: version, theirs, their verack, ours.
 pub async fn dial(to: SocketAddr, canned: &Canned) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(to).await?;
+    greet(&mut stream, canned).await?;
+    Ok(stream)
+}
+
+/// Connects from this address of our own.
+pub async fn connect_from(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_nodelay(true)?;
+    socket.bind(SocketAddr::from((from, 0)))?;
+    socket.connect(to).await
+}
+
+/// Greets as the dialling side: version, theirs, their verack, ours.
+pub async fn greet(stream: &mut TcpStream, canned: &Canned) -> io::Result<()> {
     stream.write_all(&canned.version).await?;
     let mut heard = Heard::default();
-    heard.until(&mut stream, b"verack\0").await?;
-    stream.write_all(&canned.verack).await?;
-    Ok(stream)
+    heard.until(stream, b"verack\0").await?;
+    stream.write_all(&canned.verack).await
 }
 
 /// Greets as the side that was dialled: their version, ours with our verack, their verack.

@@ -1,11 +1,6 @@
-//! A node's door with a crowd before it, and what thousands of sessions cost.
-//!
-//! The figures are printed by the ignored tests: `cargo test --release -p peerage -- --ignored
-//! --nocapture crowd`, with `ulimit -n 30000`.
+//! A node's door with a crowd before it. What thousands cost, `bench/run --only keep` measures.
 
-use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use peerage::net::Listener;
@@ -131,95 +126,4 @@ async fn crowded(hostiles: u32, sockets: usize, greetings: u8) -> (Vec<Duration>
 async fn honest_peers_are_greeted_while_a_crowd_tries() {
     let (_, loaded) = crowded(300, 64, 20).await;
     assert_eq!(loaded.len(), 20, "every one of them");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "10,000 sockets; prints figures"]
-async fn figures_of_ten_thousand_hostile_sockets() {
-    let (unloaded, loaded) = crowded(10_000, 1024, 100).await;
-    let [p50, p99] = [50, 98].map(|at| (unloaded[at], loaded[at]));
-    eprintln!("unloaded, loaded: p50 {p50:?}, p99 {p99:?}");
-}
-
-/// Resident kB and processor ticks of this process.
-fn usage() -> (u64, u64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS"))
-        .unwrap();
-    let kb = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-    let ticks = |at: usize| fields[at].parse::<u64>().unwrap();
-    (kb, ticks(11) + ticks(12))
-}
-
-/// The listening half of the next test, in a process of its own.
-#[tokio::test]
-#[ignore = "only for figures_of_idle_sessions"]
-async fn listening_half() {
-    if std::env::var_os("PEERAGE_LISTENING_HALF").is_none() {
-        return;
-    }
-    let (handle, events, at) = node(10_000);
-    drop(events);
-    println!("\nat {at}");
-    let asked = || tokio::task::spawn_blocking(|| std::io::stdin().lines().next().is_some());
-    while asked().await.unwrap() {
-        let peers = handle.overview().await.unwrap().peers.established;
-        let (kb, ticks) = usage();
-        println!("\nusage {peers} {kb} {ticks}");
-    }
-}
-
-#[tokio::test]
-#[ignore = "5,000 sessions in two processes; prints figures"]
-async fn figures_of_idle_sessions() {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "crowd::listening_half",
-            "--ignored",
-            "--nocapture",
-        ])
-        .env("PEERAGE_LISTENING_HALF", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut ask = child.stdin.take().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut say = |word: &str| loop {
-        let line = lines.next().unwrap().unwrap();
-        if let Some(rest) = line.strip_prefix(word) {
-            let words = rest.split_whitespace().map(str::to_owned);
-            break words.collect::<Vec<_>>();
-        }
-    };
-    let at = say("at ")[0].clone();
-    let greeter = Greeter::<Zcash>::new("regtest").unwrap();
-    let warm = greeter.dial(&at, LIMIT).await.unwrap();
-    let mut usage = || {
-        ask.write_all(b"?\n").unwrap();
-        let said = say("usage ");
-        let number = |at: usize| said[at].parse::<u64>().unwrap();
-        (number(0), number(1), number(2))
-    };
-    let before = usage();
-    let mut peers = vec![warm];
-    while peers.len() < 5_001 {
-        peers.push(greeter.dial(&at, LIMIT).await.unwrap());
-    }
-    let after = usage();
-    let sessions = after.0 - before.0;
-    let kb = after.1 - before.1;
-    let ticks = (after.2 - before.2).max(1);
-    eprintln!(
-        "{sessions} sessions, {} bytes each",
-        kb * 1024 / sessions.max(1)
-    );
-    eprintln!("{} handshakes per CPU second", sessions * 100 / ticks);
-    drop(ask);
-    child.wait().unwrap();
 }
