@@ -99,6 +99,11 @@ impl Lines {
         }
     }
 
+    /// Writes bytes that need not be a line.
+    pub(crate) async fn bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.io.write_all(bytes).await
+    }
+
     /// Writes a line, and before it what an earlier cancelled call left.
     pub(crate) async fn say(&mut self, line: &str) -> std::io::Result<()> {
         self.output.extend_from_slice(line.as_bytes());

@@ -11,6 +11,7 @@ mod dialling;
 mod duplicates;
 mod finding;
 mod gossip;
+mod hostile;
 mod keeping;
 mod pressure;
 mod requests;
