@@ -15,6 +15,7 @@ use peerage::networks::{
 };
 use peerage::{Destination, NodeKey, Route, Tables};
 
+use crate::nearest;
 use crate::output::{Failed, misused, usage};
 
 /// Which node we are.
@@ -93,7 +94,10 @@ impl NodeArgs {
 
 /// A network by its name.
 pub(crate) fn network(name: &str) -> Result<&'static dyn AnyNetwork, String> {
-    by_name(name).ok_or_else(|| format!("there are {}", names()))
+    by_name(name).ok_or_else(|| {
+        let known = NETWORKS.iter().map(|network| network.network().0);
+        format!("there are {}{}", names(), nearest::hint(name, known))
+    })
 }
 
 fn names() -> String {

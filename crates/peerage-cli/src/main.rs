@@ -13,6 +13,7 @@ mod disc;
 mod find;
 mod key;
 mod listen;
+mod nearest;
 mod output;
 mod probe;
 mod serve;

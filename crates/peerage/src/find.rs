@@ -31,7 +31,7 @@ mod seeds;
 
 pub use peerage_find::*;
 
-pub use self::seeds::{SeedError, peers, seeds};
+pub use self::seeds::{SeedError, peers, seeder_url, seeds};
 
 use peerage_discv5::curve::SecretKey;
 use peerage_discv5::record::Builder;

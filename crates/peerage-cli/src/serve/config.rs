@@ -1,18 +1,22 @@
 //! The configuration of `peerage serve`: TOML, every mistake named with its place.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use peerage::discv5::Record;
-use peerage::networks::{Capability, Head};
+use peerage::networks::{Capability, Head, NodeOption};
 use peerage::node::book::Prefix;
 use serde::{Deserialize, Deserializer, de};
+use toml::Spanned;
 
+use super::plan::Field;
 use crate::args::{self, NetworkArg};
+use crate::nearest;
 use crate::output::{Failed, environment, misused};
 
 /// The file.
@@ -26,45 +30,79 @@ pub(super) struct File {
     pub(super) status: Option<Span>,
     /// The networks.
     #[serde(rename = "node", default)]
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Vec<Spanned<Node>>,
 }
 
 /// One network and chain.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Node {
-    pub(super) network: Read<NetworkArg>,
-    #[serde(default = "mainnet")]
-    pub(super) chain: String,
+    pub(super) network: Spanned<Read<NetworkArg>>,
+    pub(super) chain: Option<Spanned<String>>,
     pub(super) listen: Option<Vec<SocketAddr>>,
-    pub(super) key: Option<PathBuf>,
-    #[serde(default)]
-    pub(super) isolated: bool,
-    pub(super) proxy: Option<String>,
+    pub(super) key: Option<Spanned<PathBuf>>,
+    pub(super) isolated: Option<Spanned<bool>>,
+    pub(super) proxy: Option<Spanned<String>>,
     /// Whether strangers may tell of local addresses.
     pub(super) local: Option<bool>,
-    pub(super) services: Option<u64>,
-    pub(super) height: Option<u32>,
-    pub(super) head: Option<Read<HeadText>>,
-    #[serde(default)]
-    pub(super) capabilities: Vec<Read<CapabilityText>>,
+    pub(super) services: Option<Spanned<u64>>,
+    pub(super) height: Option<Spanned<u32>>,
+    pub(super) head: Option<Spanned<Read<HeadText>>>,
+    pub(super) capabilities: Option<Spanned<Vec<Read<CapabilityText>>>>,
     #[serde(default, rename = "static")]
-    pub(super) static_peers: Vec<String>,
+    pub(super) static_peers: Vec<Spanned<String>>,
     #[serde(default)]
-    pub(super) trusted: Vec<String>,
+    pub(super) trusted: Vec<Spanned<String>>,
     #[serde(default)]
-    pub(super) bans: Vec<Ban>,
+    pub(super) bans: Vec<Spanned<Ban>>,
     #[serde(default)]
     pub(super) limits: Limits,
     pub(super) ping: Option<Often>,
     #[serde(default)]
     pub(super) seeds: Seeds,
-    #[serde(default)]
-    pub(super) discovery: Discovery,
+    pub(super) discovery: Option<Spanned<Discovery>>,
 }
 
-fn mainnet() -> String {
-    "mainnet".into()
+impl Node {
+    /// Where in the text a field is; `None` where it is not given.
+    pub(super) fn place(&self, field: Field) -> Option<Range<usize>> {
+        fn of<T>(value: &Option<Spanned<T>>) -> Option<Range<usize>> {
+            value.as_ref().map(Spanned::span)
+        }
+        fn at<T>(values: &[Spanned<T>], at: usize) -> Option<Range<usize>> {
+            values.get(at).map(Spanned::span)
+        }
+        match field {
+            Field::Chain => of(&self.chain),
+            Field::Key => of(&self.key),
+            Field::Proxy => of(&self.proxy),
+            Field::Isolated => of(&self.isolated),
+            Field::Discovery => of(&self.discovery),
+            Field::Option(NodeOption::Services) => of(&self.services),
+            Field::Option(NodeOption::Height) => of(&self.height),
+            Field::Option(NodeOption::Head) => of(&self.head),
+            Field::Option(NodeOption::Capabilities) => of(&self.capabilities),
+            Field::Pin(pin) => {
+                let others = pin.checked_sub(self.static_peers.len());
+                others.map_or_else(
+                    || at(&self.static_peers, pin),
+                    |other| at(&self.trusted, other),
+                )
+            }
+            Field::Ban(ban) => at(&self.bans, ban),
+            Field::Dns(seed) => at(&self.seeds.dns, seed),
+            Field::Https(seed) => at(&self.seeds.https, seed),
+            Field::SeedPeer(peer) => at(&self.seeds.peers, peer),
+            Field::Option(_) | Field::Node => None,
+        }
+    }
+
+    /// The chain's name.
+    pub(super) fn chain(&self) -> &str {
+        self.chain
+            .as_ref()
+            .map_or("mainnet", |chain| chain.get_ref())
+    }
 }
 
 /// A ban: whom alone, or with its end and words.
@@ -92,11 +130,11 @@ pub(super) struct Seeds {
     /// Those of the chain's table.
     pub(super) table: bool,
     /// Hosts whose addresses are peers.
-    pub(super) dns: Vec<Box<str>>,
+    pub(super) dns: Vec<Spanned<Box<str>>>,
     /// Seeders.
-    pub(super) https: Vec<Box<str>>,
+    pub(super) https: Vec<Spanned<Box<str>>>,
     /// Peers that are asked for others.
-    pub(super) peers: Vec<String>,
+    pub(super) peers: Vec<Spanned<String>>,
 }
 
 impl Default for Seeds {
@@ -225,8 +263,23 @@ impl Ban {
     }
 }
 
+/// The text of a configuration, to say where something in it is wrong.
+pub(super) struct Source {
+    /// The file, as it was named.
+    shown: String,
+    text: String,
+}
+
+impl Source {
+    /// The mistake, with its place before it.
+    pub(super) fn wrong(&self, at: Range<usize>, error: Failed) -> Failed {
+        let (line, column) = place(&self.text, at.start);
+        error.within(format!("{}:{line}:{column}", self.shown))
+    }
+}
+
 /// Reads a configuration.
-pub(super) fn read(path: &Path) -> Result<File, Failed> {
+pub(super) fn read(path: &Path) -> Result<(File, Source), Failed> {
     let shown = path.display();
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|error| {
@@ -236,27 +289,33 @@ pub(super) fn read(path: &Path) -> Result<File, Failed> {
             environment(error, format!("cannot read {shown}"))
         }
     })?;
-    let file: File = toml::from_str(&text).map_err(|error| {
-        let (line, column) = place(&text, error.span().map_or(0, |span| span.start));
+    let source = Source {
+        shown: shown.to_string(),
+        text,
+    };
+    let file: File = toml::from_str(&source.text).map_err(|error| {
         let what = error.message().trim_end();
-        let hint = hint(what).map_or_else(String::new, |hint| format!("; {hint}"));
-        misused(format!("{shown}:{line}:{column}: {what}{hint}"))
+        let what = misused(format!("{what}{}", hint(what)));
+        source.wrong(error.span().unwrap_or_default(), what)
     })?;
     if file.nodes.is_empty() {
         let hint = "begin with [[node]] and network = \"zcash\"";
-        return Err(misused(format!("{shown} names no network: {hint}")));
+        let error = misused(format!("it names no network: {hint}"));
+        return Err(source.wrong(Range::default(), error));
     }
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for node in &file.nodes {
-        let realm = (node.network.0.0.network(), &*node.chain);
-        if seen.insert(realm, ()).is_some() {
-            let (network, chain) = realm;
-            return Err(misused(format!(
-                "{shown} has two nodes on {network} {chain}: a book has one owner, so join them"
-            )));
+        let node = node.get_ref();
+        let (network, chain) = (node.network.get_ref().0.0.network(), node.chain());
+        if !seen.insert((network, chain)) {
+            let error = misused(format!(
+                "a second node on {network} {chain}: a book has one owner, so join them"
+            ));
+            return Err(source.wrong(node.network.span(), error));
         }
     }
-    Ok(file)
+    drop(seen);
+    Ok((file, source))
 }
 
 /// The line and column of a byte, from 1.
@@ -268,27 +327,12 @@ fn place(text: &str, at: usize) -> (usize, usize) {
 }
 
 /// What might have been meant, from the words of a mistake that names what there is.
-fn hint(what: &str) -> Option<String> {
-    let rest = what.strip_prefix("unknown field `")?;
-    let (wrong, known) = rest.split_once('`')?;
-    let known = known.split('`').skip(1).step_by(2);
-    let nearest = known.min_by_key(|name| distance(wrong, name))?;
-    let near = distance(wrong, nearest) <= wrong.len().div_ceil(2);
-    near.then(|| format!("did you mean {nearest}?"))
-}
-
-/// How many letters must be changed, added or left out (Levenshtein's distance).
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in other.chars().enumerate() {
-            let change = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row.last().copied().unwrap_or(0)
+fn hint(what: &str) -> String {
+    let unknown = what.strip_prefix("unknown field `");
+    let unknown = unknown.and_then(|rest| rest.split_once('`'));
+    unknown.map_or_else(String::new, |(wrong, known)| {
+        nearest::hint(wrong, known.split('`').skip(1).step_by(2))
+    })
 }
 
 #[cfg(test)]
@@ -301,8 +345,10 @@ mod tests {
         assert_eq!(place("a\nbc\nd", 3), (2, 2));
         assert_eq!(place("a\nbc\nd", 99), (3, 2));
         let what = "unknown field `lisen`, expected one of `network`, `listen`, `limits`";
-        assert_eq!(hint(what).unwrap(), "did you mean listen?");
-        assert!(hint("unknown field `quux`, expected `network` or `limits`").is_none());
-        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(hint(what), "; did you mean listen?");
+        assert_eq!(
+            hint("unknown field `quux`, expected `network` or `limits`"),
+            ""
+        );
     }
 }

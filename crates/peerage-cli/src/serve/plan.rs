@@ -5,14 +5,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use peerage::discv5::Record;
-use peerage::networks::{AnyNetwork, NodeOption, Options, Setup, socks5};
+use peerage::find;
+use peerage::net::Target;
+use peerage::networks::{
+    AnyNetwork, AnyNode, BadOption, NodeOption, Options, Setup, SetupError, socks5,
+};
 use peerage::node::book::{Role, Subject};
 use peerage::node::store::Realm;
 use peerage::{NodeKey, Route, Tables};
+use toml::Spanned;
 
 use super::Args;
-use super::config::{self, Node, Seeds};
+use super::config::{self, Node};
 use crate::data::{self, DataArg};
+use crate::nearest;
 use crate::output::{Failed, misused, usage};
 
 /// All that is to run.
@@ -34,11 +40,43 @@ pub(super) struct NodePlan {
     pub(super) outbound: Option<u16>,
     /// How often peers are pinged, where that is more often than is customary.
     pub(super) ping: Option<Duration>,
-    pub(super) seeds: Seeds,
+    pub(super) seeds: SeedPlan,
     /// Whether strangers may tell of local addresses.
     pub(super) local: bool,
     pub(super) discovery: Option<DiscoveryPlan>,
 }
+
+/// Whom to ask for peers at the beginning.
+#[derive(Default)]
+pub(super) struct SeedPlan {
+    /// Those of the chain's table too.
+    pub(super) table: bool,
+    pub(super) dns: Vec<Box<str>>,
+    pub(super) https: Vec<Box<str>>,
+    pub(super) peers: Vec<String>,
+}
+
+/// What of a plan is wrong, so that a file can say where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Chain,
+    Key,
+    Proxy,
+    Isolated,
+    Discovery,
+    Option(NodeOption),
+    /// Of the static and then the trusted peers, by number; so with the others.
+    Pin(usize),
+    Ban(usize),
+    Dns(usize),
+    Https(usize),
+    SeedPeer(usize),
+    /// None in particular.
+    Node,
+}
+
+/// A mistake in a field.
+type Wrong = (Field, Failed);
 
 /// Discovery beside a node.
 pub(super) struct DiscoveryPlan {
@@ -70,7 +108,7 @@ pub(super) fn plan(args: &Args, tables: &Tables) -> Result<Plan, Failed> {
             nodes: vec![node],
         });
     };
-    let file = config::read(path)?;
+    let (file, source) = config::read(path)?;
     let beside = path.parent().unwrap_or(Path::new("."));
     let data = args.data.data.clone();
     let data = data.or_else(|| file.data.as_ref().map(|data| beside.join(data)));
@@ -82,12 +120,11 @@ pub(super) fn plan(args: &Args, tables: &Tables) -> Result<Plan, Failed> {
         beside,
         key,
     };
-    let nodes = file.nodes.into_iter();
-    let nodes = nodes.map(|node| {
-        let network = node.network.0.0.network();
-        let chain = node.chain.clone();
-        from_file(node, &of_all, tables)
-            .map_err(|error| error.within(format!("{}: {network} {chain}", path.display())))
+    let nodes = file.nodes.iter().map(|node| {
+        from_file(node.get_ref(), &of_all, tables).map_err(|(field, error)| {
+            let at = node.get_ref().place(field);
+            source.wrong(at.unwrap_or_else(|| node.span()), error)
+        })
     });
     Ok(Plan {
         nodes: nodes.collect::<Result<_, _>>()?,
@@ -106,57 +143,75 @@ struct OfAll<'a> {
     key: Option<&'a Path>,
 }
 
-fn from_file(node: Node, of_all: &OfAll<'_>, tables: &Tables) -> Result<NodePlan, Failed> {
-    let network = node.network.0;
-    let own = node.key.as_ref().map(|file| of_all.beside.join(file));
+fn from_file(node: &Node, of_all: &OfAll<'_>, tables: &Tables) -> Result<NodePlan, Wrong> {
+    let network = node.network.get_ref().0;
+    let own = node.key.as_ref();
+    let own = own.map(|file| of_all.beside.join(file.get_ref()));
     let key = match own.as_deref().or(of_all.key) {
-        Some(file) => NodeKey::read(file).map_err(usage)?,
-        None => data::key(of_all.data)?,
+        Some(file) => NodeKey::read(file).map_err(usage),
+        None => data::key(of_all.data),
     };
+    let key = key.map_err(|error| (Field::Key, error))?;
+    let proxy = node.proxy.as_ref().map(|proxy| proxy.get_ref().as_str());
+    let capabilities = node.capabilities.iter();
+    let capabilities = capabilities.flat_map(|list| list.get_ref());
     let setup = Setup {
-        chain: node.chain,
+        chain: node.chain().to_owned(),
         tables: tables.clone(),
         key: Some(key.clone()),
-        isolated: node.isolated,
-        route: route(node.proxy.as_deref())?,
+        isolated: node.isolated.as_ref().is_some_and(|it| *it.get_ref()),
+        route: route(proxy).map_err(|error| (Field::Proxy, error))?,
         options: Options {
-            services: node.services,
-            height: node.height,
-            head: node.head.map(|head| head.0.0),
-            capabilities: node.capabilities.into_iter().map(|of| of.0.0).collect(),
+            services: node.services.as_ref().map(|bits| *bits.get_ref()),
+            height: node.height.as_ref().map(|height| *height.get_ref()),
+            head: node.head.as_ref().map(|head| head.get_ref().0.0),
+            capabilities: capabilities.map(|of| of.0.0.clone()).collect(),
             ..Options::NONE
         },
     };
-    let bans = node.bans.into_iter().map(|ban| {
-        let subject = data::subject(&ban.of, Some(network), tables)?;
-        Ok((subject, ban.term, ban.why))
+    let bans = node.bans.iter().enumerate().map(|(at, ban)| {
+        let ban = ban.get_ref();
+        let subject = data::subject(&ban.of, Some(network), tables);
+        let subject = subject.map_err(|error| (Field::Ban(at), error))?;
+        Ok((subject, ban.term, ban.why.clone()))
     });
-    let found = node.discovery;
-    let boot = found.boot;
+    let found = node.discovery.as_ref().map(|found| found.get_ref());
+    let boot = found.and_then(|found| found.boot.as_ref());
     let discovery = DiscoveryPlan {
-        bind: found.bind,
-        boot: boot.map(|boot| boot.into_iter().map(|record| record.0.0).collect()),
+        bind: found.map_or_else(Vec::new, |found| found.bind.clone()),
+        boot: boot.map(|boot| boot.iter().map(|record| record.0.0.clone()).collect()),
     };
-    let wanted = found.on.or((!discovery.bind.is_empty()).then_some(true));
+    let wanted = found.and_then(|found| found.on);
+    let wanted = wanted.or((!discovery.bind.is_empty()).then_some(true));
     whole(
         NodePlan {
             network: network.0,
             setup,
             key,
             listen: Vec::new(),
-            pins: pins(node.static_peers, node.trusted),
-            bans: bans.collect::<Result<_, Failed>>()?,
+            pins: pins(plain(&node.static_peers), plain(&node.trusted)),
+            bans: bans.collect::<Result<_, Wrong>>()?,
             inbound: node.limits.inbound,
             outbound: node.limits.outbound,
             ping: node.ping.map(|ping| ping.0),
-            seeds: node.seeds,
+            seeds: SeedPlan {
+                table: node.seeds.table,
+                dns: plain(&node.seeds.dns),
+                https: plain(&node.seeds.https),
+                peers: plain(&node.seeds.peers),
+            },
             local: false,
             discovery: Some(discovery),
         },
-        node.listen,
+        node.listen.clone(),
         wanted,
         node.local,
     )
+}
+
+/// Values without their places.
+fn plain<T: Clone>(values: &[Spanned<T>]) -> Vec<T> {
+    values.iter().map(|value| value.get_ref().clone()).collect()
 }
 
 fn from_args(args: &Args, tables: &Tables) -> Result<NodePlan, Failed> {
@@ -179,10 +234,10 @@ fn from_args(args: &Args, tables: &Tables) -> Result<NodePlan, Failed> {
     } else {
         asked.then_some(true)
     };
-    let seeds = Seeds {
+    let seeds = SeedPlan {
         table: !args.no_seeds,
         peers: args.ask.clone(),
-        ..Seeds::default()
+        ..SeedPlan::default()
     };
     let listen = (!args.listen.is_empty()).then(|| args.listen.clone());
     let listen = if args.no_listen {
@@ -209,6 +264,7 @@ fn from_args(args: &Args, tables: &Tables) -> Result<NodePlan, Failed> {
         wanted,
         args.local.then_some(true),
     )
+    .map_err(|(_, error)| error)
 }
 
 fn pins(of_choice: Vec<String>, trusted: Vec<String>) -> Vec<(String, Role)> {
@@ -230,10 +286,10 @@ fn whole(
     listen: Option<Vec<SocketAddr>>,
     wants_discovery: Option<bool>,
     local: Option<bool>,
-) -> Result<NodePlan, Failed> {
+) -> Result<NodePlan, Wrong> {
     let (network, name) = (plan.network, plan.network.network());
     // Whatever is wrong with the chain or an option is said before anything runs.
-    let node = network.node(&plan.setup).map_err(usage)?;
+    let node = network.node(&plan.setup).map_err(not_set_up)?;
     let has_keys = node.found_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)).into());
     let has_keys = has_keys.key.is_some();
     let is_direct = matches!(plan.setup.route, Route::Direct);
@@ -245,31 +301,72 @@ fn whole(
     let is_alone = !plan.listen.is_empty() && plan.listen.iter().all(|at| at.ip().is_loopback());
     plan.local = local.unwrap_or(is_alone);
     if plan.setup.isolated && has_keys && !plan.listen.is_empty() {
-        return Err(misused(format!(
+        let error = misused(format!(
             "an isolated node on {name} has a fresh key on every connection, and nobody can dial a \
              key that nobody knows: leave listen or isolated out"
-        )));
+        ));
+        return Err((Field::Isolated, error));
     }
     // Only Ethereum has discovery, which is known by its forks.
     let can_discover = network.options().contains(&NodeOption::Head);
     let discovers = wants_discovery.unwrap_or(can_discover && !is_hidden);
     if discovers && !can_discover {
-        return Err(misused(format!("{name} has no discovery: leave it out")));
+        let error = misused(format!("{name} has no discovery: leave it out"));
+        return Err((Field::Discovery, error));
     }
     if discovers && is_hidden {
-        return Err(misused(
+        let error = misused(
             "discovery is UDP, which goes through no proxy and tells who we are: leave it out, or \
              the proxy and isolated",
-        ));
+        );
+        return Err((Field::Discovery, error));
     }
     if !discovers {
         plan.discovery = None;
     }
-    if can_discover && !(plan.seeds.dns.is_empty() && plan.seeds.https.is_empty()) {
-        return Err(misused(format!("{name} has no seeds: use discovery")));
+    for (at, (peer, _)) in plan.pins.iter().enumerate() {
+        crate::args::destination(peer, &*node).map_err(|error| (Field::Pin(at), error))?;
     }
-    for (peer, _) in &plan.pins {
-        crate::args::destination(peer, &*node)?;
-    }
+    seeds(&plan.seeds, &*node, can_discover)?;
     Ok(plan)
+}
+
+/// Why there is no such node, by what is wrong.
+fn not_set_up(error: SetupError) -> Wrong {
+    let field = match &error {
+        SetupError::Chain(unknown) => {
+            let hint = nearest::hint(&unknown.got.to_string(), unknown.known.split(", "));
+            return (Field::Chain, misused(format!("{error}{hint}")));
+        }
+        SetupError::Value(BadOption { option, .. }) | SetupError::Option { option, .. } => {
+            Field::Option(*option)
+        }
+        SetupError::Tables(_) | _ => Field::Node,
+    };
+    (field, usage(error))
+}
+
+/// Checks what is to be asked for peers.
+fn seeds(seeds: &SeedPlan, node: &dyn AnyNode, can_discover: bool) -> Result<(), Wrong> {
+    let name = node.network();
+    for (at, seed) in seeds.dns.iter().enumerate() {
+        let wrong = |error| (Field::Dns(at), error);
+        if can_discover {
+            let error = misused(format!("{name} has no seeds: use discovery"));
+            return Err(wrong(error));
+        }
+        Target::parse(seed, node.port()).map_err(|error| wrong(usage(error)))?;
+    }
+    for (at, seed) in seeds.https.iter().enumerate() {
+        let wrong = |error| (Field::Https(at), error);
+        if can_discover {
+            let error = misused(format!("{name} has no seeds: use discovery"));
+            return Err(wrong(error));
+        }
+        find::seeder_url(seed).map_err(|error| wrong(usage(error)))?;
+    }
+    for (at, peer) in seeds.peers.iter().enumerate() {
+        crate::args::destination(peer, node).map_err(|error| (Field::SeedPeer(at), error))?;
+    }
+    Ok(())
 }

@@ -478,27 +478,88 @@ fn a_mistake_in_the_configuration_has_a_file_a_place_and_a_hint() {
         ),
         (format!("{good}height = \n"), ":4:", ""),
         (
+            "[[node]]\nnetwork = \"zcsh\"\n".into(),
+            ":2:11: ",
+            "did you mean zcash?",
+        ),
+        // What is well formed and makes no sense has its place too.
+        (
             format!("{good}head = \"5\"\n"),
-            ": zcash regtest: ",
+            ":4:8: ",
             "does not know the option head",
         ),
         (
-            format!("{good}static = [\"a b\"]\n"),
-            ": zcash regtest: ",
+            format!("{good}static = [\"9.9.9.9\", \"a b\"]\n"),
+            ":4:22: ",
+            "is no address",
+        ),
+        (
+            format!("{good}static = [\"9.9.9.9\"]\ntrusted = [\"dcr://9.9.9.9\"]\n"),
+            ":5:12: ",
             "is no address",
         ),
         (
             "[[node]]\nnetwork = \"zcash\"\nchain = \"x\"\n".into(),
-            ": zcash x: ",
-            "no chain",
+            ":3:9: ",
+            "zcash has no chain x; it has mainnet, testnet, regtest\n",
         ),
-        (format!("{good}{good}"), "", "two nodes on zcash regtest"),
+        (
+            "[[node]]\nnetwork = \"zcash\"\nchain = \"regtst\"\n".into(),
+            ":3:9: ",
+            "did you mean regtest?",
+        ),
+        (
+            format!("{good}bans = [\"203.0.113.0/24\", {{ of = \"dcr://h:1\" }}]\n"),
+            ":4:27: ",
+            "not of zcash",
+        ),
+        (
+            format!("{good}key = \"missing.key\"\n"),
+            ":4:7: ",
+            "missing.key",
+        ),
+        (
+            format!("{good}proxy = \"http://h:1\"\n"),
+            ":4:9: ",
+            "socks5h",
+        ),
+        (
+            format!("{good}seeds = {{ dns = [\"a b\"] }}\n"),
+            ":4:18: ",
+            "",
+        ),
+        (
+            format!("{good}seeds = {{ https = [\"http://example.org\"] }}\n"),
+            ":4:20: ",
+            "http://example.org",
+        ),
+        (
+            format!("{good}seeds = {{ peers = [\"a b\"] }}\n"),
+            ":4:20: ",
+            "is no address",
+        ),
+        (
+            "[[node]]\nnetwork = \"ethereum\"\nseeds = { dns = [\"example.org\"] }\n".into(),
+            ":3:18: ",
+            "ethereum has no seeds: use discovery",
+        ),
+        (
+            "[[node]]\nnetwork = \"ethereum\"\nisolated = true\nlisten = [\"127.0.0.1:0\"]\n"
+                .into(),
+            ":3:12: ",
+            "leave listen or isolated out",
+        ),
+        (
+            format!("{good}{good}"),
+            ":5:11: ",
+            "a second node on zcash regtest",
+        ),
         (
             format!("{good}discovery = {{ on = true }}\n"),
-            ": zcash regtest: ",
+            ":4:13: ",
             "no discovery",
         ),
-        (String::new(), "", "begin with [[node]]"),
+        (String::new(), ":1:1: ", "begin with [[node]]"),
     ] {
         std::fs::write(&file, &text).unwrap();
         let data = dir.file("data");

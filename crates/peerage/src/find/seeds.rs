@@ -68,16 +68,7 @@ pub fn seeds<N: Builtin>(greeter: &Greeter<N>) -> Result<Vec<Box<dyn Finder>>, S
         });
     }
     let https = chain.https_seeds.iter().map(|seed| {
-        let url = if seed.contains("://") {
-            seed.to_string()
-        } else {
-            format!("https://{seed}")
-        };
-        let url: Result<SeederUrl, _> = url.parse();
-        let url = url.map_err(|error| SeedError::Https {
-            seed: seed.clone(),
-            error,
-        })?;
+        let url = seeder_url(seed)?;
         let version = greeter.local().protocol_version.0;
         Ok(HttpsSeed::new(
             url,
@@ -92,6 +83,22 @@ pub fn seeds<N: Builtin>(greeter: &Greeter<N>) -> Result<Vec<Box<dyn Finder>>, S
         finders.push(Box::new(Seeds::new(network, https)));
     }
     Ok(finders)
+}
+
+/// A seeder as a table or a configuration names it: a URL, or a host, which is asked by HTTPS.
+///
+/// # Errors
+/// When it is neither.
+pub fn seeder_url(seed: &str) -> Result<SeederUrl, SeedError> {
+    let url = if seed.contains("://") {
+        seed.to_owned()
+    } else {
+        format!("https://{seed}")
+    };
+    url.parse().map_err(|error| SeedError::Https {
+        seed: seed.into(),
+        error,
+    })
 }
 
 /// A finder that dials these peers, asks each for addresses, and lets it go.
