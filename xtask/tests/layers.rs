@@ -74,6 +74,7 @@ const ROOMS: &[Room] = &[
     room("peerage-ethereum", L1, &[Only("peerage-core")]),
     room("peerage-verack", L1, &[Only("peerage-core")]),
     room("peerage-matcher", L1, &[Only("peerage-core")]),
+    room("peerage-nat", L1, &[Only("peerage-core")]),
     room("peerage-book", L2, &[Only("peerage-core")]),
     room("peerage-peers", L2, &[Only("peerage-core")]),
     room(

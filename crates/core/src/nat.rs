@@ -71,6 +71,22 @@ impl NatType {
         }
     }
 
+    /// What people call it (RFC 3489 section 5). Both kinds of dependent mapping are called symmetric.
+    pub const fn common_name(self) -> &'static str {
+        use Behaviour::{
+            AddressAndPortDependent as Apd, AddressDependent as Ad, EndpointIndependent as Ei,
+            Unknown,
+        };
+        match (self.mapping, self.filtering) {
+            (Ei, Ei) => "full cone",
+            (Ei, Ad) => "restricted cone",
+            (Ei, Apd) => "port-restricted cone",
+            (Ei, Unknown) => "a cone",
+            (Ad | Apd, _) => "symmetric",
+            (Unknown, _) => "unknown",
+        }
+    }
+
     /// Its class.
     pub const fn class(self) -> Class {
         use Class::{Partial, Strict, Unlimited};
@@ -82,6 +98,18 @@ impl NatType {
             [Strict, Strict, Strict, Strict],
         ];
         CLASSES[self.mapping as usize][self.filtering as usize]
+    }
+}
+
+impl Behaviour {
+    /// Its name, for people and machines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::EndpointIndependent => "endpoint-independent",
+            Self::AddressDependent => "address-dependent",
+            Self::AddressAndPortDependent => "address-and-port-dependent",
+        }
     }
 }
 
