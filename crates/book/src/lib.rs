@@ -85,6 +85,7 @@ mod source;
 mod story;
 mod take_in;
 mod tip;
+mod wish;
 
 pub use audit::Discrepancy;
 pub use bans::{Ban, Bans, By, Subject, TooManyBans};
@@ -106,3 +107,4 @@ pub use snapshot::{Entry, ImportError, Imported, Snapshot};
 pub use source::{Source, SourceGroup};
 pub use story::{Standing, Story};
 pub use tip::{Added, Refused, Tip};
+pub use wish::{BanWish, PinWish, WishError, Wishes};

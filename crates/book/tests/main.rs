@@ -23,3 +23,4 @@ mod pins;
 mod snapshot;
 mod streams;
 mod waits;
+mod wishes;

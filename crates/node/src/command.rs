@@ -15,6 +15,7 @@ use crate::figures::{Overview, Peer};
 use crate::finding::FinderReport;
 use crate::handle::{Asked, Audience, Removed};
 use crate::network::Network;
+use crate::reconfigure::{Change, Changed};
 use crate::subscribe::{Subscription, Wants};
 
 pub(crate) type Message<N> = <<N as Network>::Types as Types>::Message;
@@ -76,6 +77,7 @@ pub(crate) enum Command<N: Network> {
     Refuse(Token, To<Result<(), NotSent>>),
     SetProfile(SessionId, Box<Profile<N>>, To<Result<(), Dead>>),
     SetStatus(Status<N>, To<Vec<SessionId>>),
+    Reconfigure(Box<Change<N>>, To<Result<Changed, peerage_book::WishError>>),
     Stop(To<()>),
 }
 
@@ -92,6 +94,7 @@ impl<N: Network> Command<N> {
                 | Self::Remove(..)
                 | Self::Ban(..)
                 | Self::Unban(..)
+                | Self::Reconfigure(..)
         )
     }
 }

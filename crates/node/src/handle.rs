@@ -13,6 +13,7 @@ use crate::command::{Command, Message, Profile, RequestKey, Sent, Status};
 use crate::figures::{Overview, Peer};
 use crate::finding::FinderReport;
 use crate::network::Network;
+use crate::reconfigure::{Change, Changed};
 use crate::subscribe::{Subscription, Wants};
 
 /// The node has stopped.
@@ -424,6 +425,19 @@ impl<N: Network> Handle<N> {
     /// When the node has stopped.
     pub async fn set_status(&self, status: Status<N>) -> Result<Vec<SessionId>, Stopped> {
         self.ask(|answer| Command::SetStatus(status, answer)).await
+    }
+
+    /// Changes limits, the rules of the door, tables, bans and wanted peers of a running node, all at
+    /// once and without dropping a peer who still fits.
+    ///
+    /// # Errors
+    /// When the node has stopped; inside, the wish that cannot be granted: nothing has changed then.
+    pub async fn reconfigure(
+        &self,
+        change: Change<N>,
+    ) -> Result<Result<Changed, peerage_book::WishError>, Stopped> {
+        self.ask(|answer| Command::Reconfigure(Box::new(change), answer))
+            .await
     }
 
     /// Says goodbye to everybody, writes the book and stops. Returns when that is done.

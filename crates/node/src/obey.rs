@@ -78,7 +78,7 @@ impl<N: Network> Owner<N> {
             Command::Ban(subject, term, words, answer) => {
                 let now = self.book_now();
                 let banned = self.book.ban(now, subject, By::Operator, term, &words);
-                self.end_banned();
+                let _ended = self.end_banned();
                 reply(answer, banned);
             }
             Command::Unban(subject, answer) => {
@@ -142,6 +142,9 @@ impl<N: Network> Owner<N> {
             Command::Refuse(token, answer) => reply(answer, self.table.refuse(now, token)),
             Command::SetStatus(status, answer) => {
                 reply(answer, self.table.set_status(now, status));
+            }
+            Command::Reconfigure(change, answer) => {
+                reply(answer, self.reconfigure(*change));
             }
             Command::Stop(answer) => self.stop(Some(answer)),
         }
@@ -228,9 +231,10 @@ impl<N: Network> Owner<N> {
         sent
     }
 
-    /// Ends the sessions of whoever is banned now.
-    fn end_banned(&mut self) {
+    /// Ends the attempts and sessions of whoever is banned now; returns which.
+    pub(crate) fn end_banned(&mut self) -> Vec<SessionId> {
         let now = self.now();
+        let mut ended = Vec::new();
         for peer in self.table.peers(now) {
             let identity = match &peer.identity {
                 Some(Key::Identity(identity)) => Some(identity),
@@ -248,10 +252,11 @@ impl<N: Network> Owner<N> {
                 | None => None,
             };
             if let Err(reason) = self.book.admits(identity, ip) {
-                let _dead = self
-                    .table
-                    .disconnect(now, peer.id, Parting::Requested, Some(reason));
+                let say = Parting::Requested;
+                let disconnected = self.table.disconnect(now, peer.id, say, Some(reason));
+                ended.extend(disconnected.is_ok().then_some(peer.id));
             }
         }
+        ended
     }
 }

@@ -101,7 +101,7 @@ impl<N: Network> Owner<N> {
     }
 
     /// A socket makes room for one of a less crowded address group.
-    fn displace(&mut self, number: u64) {
+    pub(crate) fn displace(&mut self, number: u64) {
         let Some(id) = self.permits.remove(&number) else {
             return;
         };

@@ -14,6 +14,7 @@ mod gossip;
 mod hostile;
 mod keeping;
 mod pressure;
+mod reconfigure;
 mod requests;
 mod serving;
 mod showing;

@@ -36,8 +36,8 @@ use peerage_peers::AdmissionRules;
 
 pub use peerage_book as book;
 pub use peerage_node::{
-    Asked, Audience, Counters, Ended, Events, FinderReport, Handle, Notice, Overview, Peer,
-    Removed, RequestError, StartError, Stopped, Subscription, Wants,
+    Asked, Audience, Change, Changed, Counters, Ended, Events, FinderReport, Handle, Notice,
+    Overview, Peer, Removed, RequestError, StartError, Stopped, Subscription, Wants,
 };
 pub use peerage_peers as peers;
 pub use peerage_store as store;

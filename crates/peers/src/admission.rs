@@ -264,6 +264,11 @@ impl Admission {
         Ok(Permit { number, group })
     }
 
+    /// The rules in force.
+    pub const fn rules(&self) -> &AdmissionRules {
+        &self.rules
+    }
+
     /// Other rules from now on. What groups owe stays owed, by the new rate. Where fewer handshakes
     /// may be under way than are, the most crowded groups give up their oldest: drain
     /// [`Admission::poll_displaced`] afterwards.

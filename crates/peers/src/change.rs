@@ -26,6 +26,11 @@ const RELENTLESS: EvictRules = EvictRules {
 };
 
 impl<T: Types> Table<T> {
+    /// How many sessions there may be.
+    pub const fn limits(&self) -> Limits {
+        self.config.limits
+    }
+
     /// Sets how many sessions there may be. Attempts under way go on. No peer that still fits is
     /// touched; of established peers that are too many now, a few go with each beat, those first who
     /// would make room for a newcomer, until the limit holds. Meanwhile nobody takes their places.

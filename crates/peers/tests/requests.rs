@@ -54,7 +54,10 @@ fn a_late_answer_is_named_late_and_silence_is_a_breach() {
     assert_eq!(said, [format!("overdue {id} 5"), format!("overdue {id} 6")]);
     world.now += secs(1);
     world.answer(id, 5);
-    assert_eq!(world.drain(), [format!("answer {id} 5 in 21000ms late by 1000ms")]);
+    assert_eq!(
+        world.drain(),
+        [format!("answer {id} 5 in 21000ms late by 1000ms")]
+    );
     let said = world.pass(secs(99));
     assert_eq!(
         said,
