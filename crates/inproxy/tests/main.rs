@@ -1,0 +1,1 @@
+//! Tests of the in-proxy, as its callers use it.
