@@ -27,6 +27,7 @@ pub mod noise;
 pub mod outside;
 pub mod policy;
 pub mod refusal;
+pub mod transport;
 mod wire;
 
 pub use compartments::CompartmentList;

@@ -1,1 +1,10 @@
-//! Tests of the in-proxy, as its callers use it.
+//! The in-proxy against its own surface, over loopback.
+//!
+//! No test waits on the real clock: what a test waits for is an answer or an event.
+
+#![cfg(test)]
+
+mod common;
+
+mod relay;
+mod transport;

@@ -1,0 +1,141 @@
+//! Running the checks over a socket, and finding the addresses to describe.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use peerage_core::Endpoint;
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::check::{Checks, Heard};
+use super::{TransportError, stun};
+use crate::description::{Candidate, CandidateKind, Description};
+use crate::outside::Outside;
+
+/// How long STUN servers are waited for, all together.
+const STUN_WAIT: Duration = Duration::from_millis(800);
+
+/// Where to gather candidates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Gather {
+    pub(super) advertised: Vec<Endpoint>,
+    pub(super) stun: Vec<Endpoint>,
+}
+
+/// The addresses at which this socket may be reached.
+pub(super) async fn gather(
+    socket: &UdpSocket,
+    gather: &Gather,
+    outside: Outside,
+) -> io::Result<Vec<Candidate>> {
+    let local = Endpoint::from(socket.local_addr()?);
+    let mut found = Vec::new();
+    let mut add = |kind, addr: Endpoint| {
+        let candidate = Candidate { kind, addr };
+        let known = found.iter().any(|other: &Candidate| other.addr == addr);
+        if addr.is_dialable() && !known && found.len() < Description::MAX_CANDIDATES {
+            found.push(candidate);
+        }
+    };
+    for addr in &gather.advertised {
+        let port = if addr.port() == 0 {
+            local.port()
+        } else {
+            addr.port()
+        };
+        add(CandidateKind::Host, Endpoint::new(addr.ip(), port));
+    }
+    if local.ip().is_unspecified() {
+        let v6 = socket.local_addr()?.is_ipv6();
+        for towards in [Some("192.0.2.1:9"), v6.then_some("[2001:db8::1]:9")] {
+            if let Some(ip) = towards.and_then(own_address) {
+                add(CandidateKind::Host, Endpoint::new(ip, local.port()));
+            }
+        }
+    } else {
+        add(CandidateKind::Host, local);
+    }
+    if !gather.stun.is_empty() {
+        let deadline = Instant::now() + STUN_WAIT;
+        for addr in stun::reflexive(socket, &gather.stun, outside, deadline).await {
+            add(CandidateKind::Reflexive, addr);
+        }
+    }
+    Ok(found)
+}
+
+/// Our address on the way to there. Nothing is sent: a datagram socket only looks up its route.
+fn own_address(towards: &str) -> Option<IpAddr> {
+    let any = if towards.starts_with('[') {
+        "[::]:0"
+    } else {
+        "0.0.0.0:0"
+    };
+    let socket = std::net::UdpSocket::bind(any).ok()?;
+    socket.connect(towards).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+/// The address in the form that a socket of this family takes.
+pub(super) fn for_family(addr: Endpoint, v6: bool) -> Option<SocketAddr> {
+    match (addr.ip(), v6) {
+        (IpAddr::V4(ip), true) => {
+            let mapped: Ipv6Addr = ip.to_ipv6_mapped();
+            Some(SocketAddr::new(mapped.into(), addr.port()))
+        }
+        (IpAddr::V4(_), false) | (IpAddr::V6(_), true) => Some(addr.socket_addr()),
+        (IpAddr::V6(_), false) => None,
+    }
+}
+
+/// Runs the checks until a path is chosen; gives the other end's address there.
+pub(super) async fn open(
+    socket: &UdpSocket,
+    checks: &mut Checks,
+    deadline: Instant,
+) -> Result<Endpoint, TransportError> {
+    let v6 = socket.local_addr().map_err(broken)?.is_ipv6();
+    // One byte more than any check, so that longer ones are seen to be longer.
+    let mut buffer = [0; super::check::CHECK_LEN + 1];
+    loop {
+        while let Some((to, bytes)) = checks.poll_transmit(Instant::now().into_std()) {
+            if let Some(to) = for_family(to, v6) {
+                // An address that cannot be sent to is one that does not answer.
+                let _ = socket.send_to(&bytes, to).await;
+            }
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            return Err(TransportError::NoPath {
+                tried: checks.tried(),
+                heard: checks.heard,
+            });
+        }
+        let next = checks.poll_timeout().map_or(deadline, Instant::from_std);
+        let received = tokio::select! {
+            received = socket.recv_from(&mut buffer) => received,
+            () = sleep_until(next.min(deadline)) => continue,
+        };
+        // A port that is shut somewhere shows as an error here on some systems.
+        let Ok((len, from)) = received else { continue };
+        let from = Endpoint::from(from);
+        let heard = checks.handle(Instant::now().into_std(), from, &buffer[..len]);
+        let (reply, chosen) = match heard {
+            Heard::Nothing => continue,
+            Heard::Answer(reply) => (reply, false),
+            Heard::Path(reply) => (reply, true),
+        };
+        if let Some(to) = for_family(from, v6) {
+            // Lost or not sent, the other end asks again.
+            let _ = timeout_at(deadline, socket.send_to(&reply, to)).await;
+        }
+        if chosen {
+            return Ok(from);
+        }
+    }
+}
+
+fn broken(error: io::Error) -> TransportError {
+    TransportError::Socket { kind: error.kind() }
+}

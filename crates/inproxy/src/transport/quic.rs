@@ -1,0 +1,328 @@
+//! QUIC over a path that checks have opened: one connection and one stream for each match.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage_core::Endpoint;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, EndpointConfig, IdleTimeout, RecvStream, SendStream,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
+};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout_at};
+
+use super::check::Checks;
+use super::path::{self, Gather, for_family};
+use super::tls::Identity;
+use super::{Channel, Life, Path, Prepared, Role, Transport, TransportError};
+use crate::description::{CheckKey, Description, TransportKind};
+use crate::outside::Outside;
+
+/// What may be on its way in one direction, unacknowledged or unread, in bytes. Over a path of
+/// 100 ms it allows 10 MiB/s.
+const WINDOW: u32 = 1 << 20;
+/// Handshakes that a volunteer's socket takes at the same time: one, and strangers' packets.
+const MAX_INCOMING: usize = 4;
+/// The round trip assumed before one was measured: a lost first packet is repeated after three.
+const ASSUMED_ROUND_TRIP: Duration = Duration::from_millis(100);
+/// Codes of an application's close (RFC 9000, section 20.2).
+const CODE_DONE: VarInt = VarInt::from_u32(0);
+const CODE_ABORTED: VarInt = VarInt::from_u32(1);
+
+/// How QUIC is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuicConfig {
+    /// The address that sockets bind to, each to a port of its own. The default is `0.0.0.0`; `::`
+    /// takes both families.
+    pub bind: IpAddr,
+    /// Addresses to describe besides our own: a port mapped at the router, or, with port 0, another
+    /// address of this host.
+    pub advertised: Vec<Endpoint>,
+    /// STUN servers to ask what address they see, at most 4. The default is none.
+    pub stun: Vec<Endpoint>,
+    /// A connection that hears nothing for so long is given up; the other end is asked for a sign of
+    /// life four times in that time. The default is 900 ms, so that a client knows within a second
+    /// that its volunteer is gone; it costs an idle pair five small packets a second. On networks
+    /// with longer gaps, set more.
+    pub silence: Duration,
+}
+
+impl Default for QuicConfig {
+    fn default() -> Self {
+        Self {
+            bind: Ipv4Addr::UNSPECIFIED.into(),
+            advertised: Vec::new(),
+            stun: Vec::new(),
+            silence: Duration::from_millis(900),
+        }
+    }
+}
+
+/// The transport.
+#[derive(Clone, Debug)]
+pub struct Quic {
+    config: QuicConfig,
+    outside: Outside,
+}
+
+impl Quic {
+    /// QUIC of this configuration.
+    pub const fn new(config: QuicConfig, outside: Outside) -> Self {
+        Self { config, outside }
+    }
+}
+
+/// A socket, a key, and what was described.
+#[derive(Debug)]
+pub struct PreparedQuic {
+    socket: UdpSocket,
+    identity: Identity,
+    description: Description,
+    outside: Outside,
+    silence: Duration,
+}
+
+fn socket_error(error: std::io::Error) -> TransportError {
+    TransportError::Socket { kind: error.kind() }
+}
+
+fn set_up(error: impl std::fmt::Display) -> TransportError {
+    TransportError::SetUp {
+        why: error.to_string().into(),
+    }
+}
+
+fn broken(error: ConnectionError) -> TransportError {
+    match error {
+        ConnectionError::TimedOut => TransportError::TimedOut,
+        ConnectionError::TransportError(error) => {
+            // An alert of TLS: the key was not the one described.
+            let code = u64::from(error.code);
+            if (0x100..0x200).contains(&code) {
+                TransportError::Fingerprint
+            } else {
+                let why = error.to_string().into();
+                TransportError::Broken { why }
+            }
+        }
+        ConnectionError::VersionMismatch
+        | ConnectionError::ConnectionClosed(_)
+        | ConnectionError::ApplicationClosed(_)
+        | ConnectionError::Reset
+        | ConnectionError::LocallyClosed
+        | ConnectionError::CidsExhausted => TransportError::Broken {
+            why: error.to_string().into(),
+        },
+    }
+}
+
+impl Transport for Quic {
+    type Prepared = PreparedQuic;
+
+    fn kind(&self) -> TransportKind {
+        TransportKind::Quic
+    }
+
+    async fn prepare(&self) -> Result<PreparedQuic, TransportError> {
+        let addr = SocketAddr::new(self.config.bind, 0);
+        let socket = UdpSocket::bind(addr).await.map_err(socket_error)?;
+        let identity = Identity::new(&self.outside.bytes())?;
+        let from = Gather {
+            advertised: self.config.advertised.clone(),
+            stun: self.config.stun.clone(),
+        };
+        let candidates = path::gather(&socket, &from, self.outside).await;
+        let description = Description {
+            check_key: CheckKey(self.outside.bytes()),
+            fingerprint: identity.fingerprint(),
+            candidates: candidates.map_err(socket_error)?,
+        };
+        Ok(PreparedQuic {
+            socket,
+            identity,
+            description,
+            outside: self.outside,
+            silence: self.config.silence,
+        })
+    }
+}
+
+impl Prepared for PreparedQuic {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    async fn connect(
+        self,
+        role: Role,
+        remote: &Description,
+        deadline: Instant,
+    ) -> Result<Channel, TransportError> {
+        if remote.candidates.is_empty() && role == Role::Client {
+            return Err(TransportError::NoCandidate);
+        }
+        let seed = u64::from_be_bytes(self.outside.bytes());
+        let own = self.description.check_key;
+        let mut checks = Checks::new(role, own, remote, seed, Instant::now().into_std());
+        let addr = path::open(&self.socket, &mut checks, deadline).await?;
+        let round_trip = checks.round_trip.unwrap_or(ASSUMED_ROUND_TRIP);
+        let transport = Arc::new(self.transport_config(role, round_trip)?);
+        let connecting = async {
+            match role {
+                Role::Client => self.dial(remote, addr, transport).await,
+                Role::Volunteer => self.take(remote, transport).await,
+            }
+        };
+        timeout_at(deadline, connecting)
+            .await
+            .map_err(|_| TransportError::TimedOut)?
+    }
+}
+
+impl PreparedQuic {
+    fn transport_config(
+        &self,
+        role: Role,
+        round_trip: Duration,
+    ) -> Result<TransportConfig, TransportError> {
+        let streams = match role {
+            Role::Client => 0_u8,
+            Role::Volunteer => 1,
+        };
+        let idle = IdleTimeout::try_from(self.silence).map_err(set_up)?;
+        let mut config = TransportConfig::default();
+        config
+            .max_idle_timeout(Some(idle))
+            .keep_alive_interval(Some(self.silence / 5))
+            .initial_rtt(round_trip.clamp(Duration::from_millis(5), ASSUMED_ROUND_TRIP))
+            .max_concurrent_bidi_streams(streams.into())
+            .max_concurrent_uni_streams(0_u8.into())
+            .stream_receive_window(WINDOW.into())
+            .receive_window(WINDOW.into())
+            .send_window(WINDOW.into())
+            .datagram_receive_buffer_size(None);
+        Ok(config)
+    }
+
+    fn endpoint(
+        socket: UdpSocket,
+        server: Option<ServerConfig>,
+    ) -> Result<quinn::Endpoint, TransportError> {
+        let mut config = EndpointConfig::default();
+        // So that a check that comes late is dropped, and not taken for a packet.
+        config.grease_quic_bit(false);
+        let socket = socket.into_std().map_err(socket_error)?;
+        let runtime = Arc::new(TokioRuntime);
+        quinn::Endpoint::new(config, server, socket, runtime).map_err(socket_error)
+    }
+
+    async fn dial(
+        self,
+        remote: &Description,
+        addr: Endpoint,
+        transport: Arc<TransportConfig>,
+    ) -> Result<Channel, TransportError> {
+        let v6 = self.socket.local_addr().map_err(socket_error)?.is_ipv6();
+        let to = for_family(addr, v6).ok_or(TransportError::NoCandidate)?;
+        let tls = self.identity.client(remote.fingerprint)?;
+        let tls = QuicClientConfig::try_from(tls).map_err(set_up)?;
+        let mut config = ClientConfig::new(Arc::new(tls));
+        config.transport_config(transport);
+        let endpoint = Self::endpoint(self.socket, None)?;
+        let connecting = endpoint
+            .connect_with(config, to, "peerage")
+            .map_err(set_up)?;
+        let connection = connecting.await.map_err(broken)?;
+        let streams = connection.open_bi().await.map_err(broken)?;
+        channel(Role::Client, &endpoint, connection, streams)
+    }
+
+    async fn take(
+        self,
+        remote: &Description,
+        transport: Arc<TransportConfig>,
+    ) -> Result<Channel, TransportError> {
+        let tls = self.identity.server(remote.fingerprint)?;
+        let tls = QuicServerConfig::try_from(tls).map_err(set_up)?;
+        let mut config = ServerConfig::with_crypto(Arc::new(tls));
+        config
+            .transport_config(transport)
+            .max_incoming(MAX_INCOMING);
+        let endpoint = Self::endpoint(self.socket, Some(config))?;
+        let mut last = TransportError::TimedOut;
+        // A stranger who comes first must not take the place; a few are put up with.
+        for _ in 0..MAX_INCOMING {
+            let Some(incoming) = endpoint.accept().await else {
+                break;
+            };
+            match incoming.await {
+                Ok(connection) => {
+                    let streams = connection.accept_bi().await.map_err(broken)?;
+                    return channel(Role::Volunteer, &endpoint, connection, streams);
+                }
+                Err(error) => last = broken(error),
+            }
+        }
+        Err(last)
+    }
+}
+
+struct QuicLife {
+    connection: Connection,
+}
+
+impl Life for QuicLife {
+    fn closed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            self.connection.closed().await;
+        })
+    }
+
+    fn abort(&self) {
+        self.connection.close(CODE_ABORTED, b"aborted");
+    }
+
+    fn round_trip(&self) -> Duration {
+        self.connection.rtt()
+    }
+}
+
+impl Drop for QuicLife {
+    fn drop(&mut self) {
+        self.connection.close(CODE_DONE, b"");
+    }
+}
+
+fn channel(
+    role: Role,
+    endpoint: &quinn::Endpoint,
+    connection: Connection,
+    (send, recv): (SendStream, RecvStream),
+) -> Result<Channel, TransportError> {
+    let local = endpoint.local_addr().map_err(socket_error)?;
+    let stopped = send.stopped();
+    let closing = connection.clone();
+    let path = Path {
+        local: local.into(),
+        remote: connection.remote_address().into(),
+        transport: TransportKind::Quic,
+    };
+    Ok(Channel {
+        read: Box::new(recv),
+        write: Some(Box::new(send)),
+        life: Arc::new(QuicLife { connection }),
+        linger: Some(Box::pin(async move {
+            // Whether it arrived or the other end is gone: there is nothing more to wait for.
+            let _ = stopped.await;
+            // Arrived is not yet read. The client closes first, so only the volunteer waits.
+            if role == Role::Volunteer {
+                closing.closed().await;
+            }
+        })),
+        path,
+    })
+}

@@ -1,0 +1,115 @@
+//! What several tests share.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use peerage_core::UnixTime;
+use peerage_inproxy::Outside;
+use peerage_inproxy::transport::{Channel, Prepared, Quic, QuicConfig, Role, Transport};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+pub(crate) fn random(bytes: &mut [u8]) {
+    SystemRandom::new().fill(bytes).unwrap();
+}
+
+/// True entropy, and a clock that stands still.
+pub(crate) const OUTSIDE: Outside = Outside {
+    random,
+    wall_clock: || UnixTime(1_800_000_000),
+};
+
+/// Nothing here takes nearly so long.
+pub(crate) fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+pub(crate) fn quic() -> Quic {
+    let config = QuicConfig {
+        bind: [127, 0, 0, 1].into(),
+        ..QuicConfig::default()
+    };
+    Quic::new(config, OUTSIDE)
+}
+
+/// Two ends of a channel: the client's, the volunteer's.
+pub(crate) async fn channels() -> (Channel, Channel) {
+    let client = quic().prepare().await.unwrap();
+    let volunteer = quic().prepare().await.unwrap();
+    let (ours, theirs) = (
+        client.description().clone(),
+        volunteer.description().clone(),
+    );
+    let connect = client.connect(Role::Client, &theirs, soon());
+    let take = async {
+        // The volunteer's end exists once the client has said something.
+        volunteer.connect(Role::Volunteer, &ours, soon()).await
+    };
+    let connect = async {
+        let mut channel = connect.await?;
+        tokio::io::AsyncWriteExt::write_all(&mut channel, b"!")
+            .await
+            .unwrap();
+        Ok::<_, peerage_inproxy::transport::TransportError>(channel)
+    };
+    let (client, volunteer) = tokio::join!(connect, take);
+    let (client, mut volunteer) = (client.unwrap(), volunteer.unwrap());
+    let mut first = [0];
+    tokio::io::AsyncReadExt::read_exact(&mut volunteer, &mut first)
+        .await
+        .unwrap();
+    assert_eq!(&first, b"!");
+    (client, volunteer)
+}
+
+/// Two ends of a TCP connection.
+pub(crate) async fn tcp() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (one, other) = tokio::join!(TcpStream::connect(addr), listener.accept());
+    (one.unwrap(), other.unwrap().0)
+}
+
+/// A port of loopback where nobody is.
+pub(crate) fn nobody() -> SocketAddr {
+    std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+/// Carries datagrams between one known end and whoever speaks first, until it is cut.
+pub(crate) struct Wire {
+    /// Where to send what is for the known end.
+    pub(crate) addr: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Wire {
+    pub(crate) async fn new(known: SocketAddr) -> Self {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let addr = socket.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            let mut other = None;
+            let mut buffer = vec![0; 65_536];
+            loop {
+                let (len, from) = socket.recv_from(&mut buffer).await.unwrap();
+                let to = if from == known {
+                    other
+                } else {
+                    other = Some(from);
+                    Some(known)
+                };
+                if let Some(to) = to {
+                    socket.send_to(&buffer[..len], to).await.unwrap();
+                }
+            }
+        });
+        Self { addr, task }
+    }
+
+    pub(crate) fn cut(&self) {
+        self.task.abort();
+    }
+}

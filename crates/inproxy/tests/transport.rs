@@ -1,0 +1,166 @@
+use std::time::Duration;
+
+use peerage_inproxy::description::{Candidate, CandidateKind, Fingerprint};
+use peerage_inproxy::transport::{Prepared as _, Role, Transport as _, TransportError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
+
+use crate::common::{Wire, channels, nobody, quic, soon};
+
+#[tokio::test]
+async fn each_direction_ends_on_its_own() {
+    let (mut client, mut volunteer) = channels().await;
+    client.write_all(b"question").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut heard = Vec::new();
+    volunteer.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"question");
+    volunteer.write_all(b"answer").await.unwrap();
+    volunteer.shutdown().await.unwrap();
+    heard.clear();
+    client.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"answer");
+}
+
+#[tokio::test]
+async fn what_was_written_arrives_though_the_channel_is_dropped() {
+    let (mut client, mut volunteer) = channels().await;
+    let sent = vec![7; 1 << 20];
+    let writing = async {
+        volunteer.write_all(&sent).await.unwrap();
+        drop(volunteer);
+    };
+    let reading = async {
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).await.unwrap();
+        heard
+    };
+    let ((), heard) = tokio::join!(writing, reading);
+    assert_eq!(heard, sent);
+}
+
+#[tokio::test]
+async fn a_break_is_not_taken_for_an_end() {
+    let (client, mut volunteer) = channels().await;
+    client.abort();
+    let mut heard = Vec::new();
+    volunteer.read_to_end(&mut heard).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_path_that_is_cut_is_noticed_by_both_ends() {
+    let client = quic().prepare().await.unwrap();
+    let volunteer = quic().prepare().await.unwrap();
+    let (mut ours, mut theirs) = (
+        client.description().clone(),
+        volunteer.description().clone(),
+    );
+    // Both are reached only through a wire of ours.
+    let wire = Wire::new(theirs.candidates[0].addr.socket_addr()).await;
+    theirs.candidates[0].addr = wire.addr.into();
+    ours.candidates.clear();
+    let connect = async {
+        let mut channel = client.connect(Role::Client, &theirs, soon()).await.unwrap();
+        channel.write_u8(9).await.unwrap();
+        channel
+    };
+    let take = volunteer.connect(Role::Volunteer, &ours, soon());
+    let (mut client, volunteer) = tokio::join!(connect, take);
+    let mut volunteer = volunteer.unwrap();
+    assert_eq!(volunteer.read_u8().await.unwrap(), 9);
+    wire.cut();
+    let cut_at = Instant::now();
+    client.closed().await;
+    // The configured silence, 900 ms; what is asserted is that it ends, and how.
+    eprintln!("noticed after {:?}", cut_at.elapsed());
+    volunteer.closed().await;
+    client.read_u8().await.unwrap_err();
+    volunteer.read_u8().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn another_key_than_the_one_described_is_refused_on_both_sides() {
+    for liar in [Role::Client, Role::Volunteer] {
+        let client = quic().prepare().await.unwrap();
+        let volunteer = quic().prepare().await.unwrap();
+        let (mut ours, mut theirs) = (
+            client.description().clone(),
+            volunteer.description().clone(),
+        );
+        let described = if liar == Role::Client {
+            &mut ours
+        } else {
+            &mut theirs
+        };
+        described.fingerprint = Fingerprint([0; 32]);
+        let deadline = soon();
+        let connect = async {
+            let mut channel = client.connect(Role::Client, &theirs, deadline).await?;
+            // A client is told of a refusal only after it has finished its own side.
+            channel.write_u8(1).await.ok();
+            channel.closed().await;
+            Err::<(), _>(TransportError::Fingerprint)
+        };
+        let take = volunteer.connect(
+            Role::Volunteer,
+            &ours,
+            Instant::now() + Duration::from_secs(2),
+        );
+        let (client, volunteer) = tokio::join!(connect, take);
+        client.unwrap_err();
+        volunteer.unwrap_err();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_where_nobody_is_open_no_path() {
+    let client = quic().prepare().await.unwrap();
+    let volunteer = quic().prepare().await.unwrap();
+    let mut described = volunteer.description().clone();
+    drop(volunteer);
+    described.candidates = vec![Candidate {
+        kind: CandidateKind::Host,
+        addr: nobody().into(),
+    }];
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let error = client
+        .connect(Role::Client, &described, deadline)
+        .await
+        .unwrap_err();
+    assert_eq!(error, TransportError::NoPath { tried: 1, heard: 0 });
+    let client = quic().prepare().await.unwrap();
+    described.candidates.clear();
+    let error = client
+        .connect(Role::Client, &described, soon())
+        .await
+        .unwrap_err();
+    assert_eq!(error, TransportError::NoCandidate);
+}
+
+#[tokio::test]
+async fn a_candidate_of_another_family_or_a_dead_one_does_not_hinder_the_good_one() {
+    let client = quic().prepare().await.unwrap();
+    let volunteer = quic().prepare().await.unwrap();
+    let (ours, mut theirs) = (
+        client.description().clone(),
+        volunteer.description().clone(),
+    );
+    for addr in ["[2001:db8::1]:9", "127.0.0.1:9"] {
+        let addr: std::net::SocketAddr = addr.parse().unwrap();
+        theirs.candidates.insert(
+            0,
+            Candidate {
+                kind: CandidateKind::Host,
+                addr: addr.into(),
+            },
+        );
+    }
+    let connect = async {
+        let mut channel = client.connect(Role::Client, &theirs, soon()).await.unwrap();
+        channel.write_u8(9).await.unwrap();
+        channel
+    };
+    let take = volunteer.connect(Role::Volunteer, &ours, soon());
+    let (_client, volunteer) = tokio::join!(connect, take);
+    assert_eq!(volunteer.unwrap().read_u8().await.unwrap(), 9);
+}
