@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use peerage_core::ConnectedAddr;
+
 use crate::book::{Book, Open};
 use crate::candidate::{Candidate, Class, DialId, Id, Phase};
 use crate::key::{Address, Identity, Key};
@@ -20,15 +22,55 @@ pub struct Occupied {
     pub keys: BTreeSet<Key>,
     /// Where somebody is connected whom nobody need dial again.
     pub ips: BTreeSet<IpAddr>,
+    /// From where somebody without an identity dialled us, and how many did: whoever listens there
+    /// is most likely connected already. See [`Self::arrived`].
+    pub guests: BTreeMap<IpAddr, usize>,
 }
 
 impl Occupied {
+    /// A peer that dialled us is established.
+    pub fn arrived(&mut self, key: &Key, connected: &ConnectedAddr) {
+        self.keys.insert(key.clone());
+        if let Some(ip) = guest(key, connected) {
+            *self.guests.entry(ip).or_default() += 1;
+        }
+    }
+
+    /// It is not any more.
+    pub fn left(&mut self, key: &Key, connected: &ConnectedAddr) {
+        self.keys.remove(key);
+        if let Some(ip) = guest(key, connected)
+            && let Some(count) = self.guests.get_mut(&ip)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.guests.remove(&ip);
+            }
+        }
+    }
+
     /// Nothing beyond what the book knows; `free` more outbound peers are wanted.
     pub fn with_free(free: usize) -> Self {
         Self {
             free,
             ..Self::default()
         }
+    }
+}
+
+/// Where a peer dialled us from, if nothing tells it from another at the same place. One with an
+/// identity may share its address with others.
+const fn guest(key: &Key, connected: &ConnectedAddr) -> Option<IpAddr> {
+    match (key, connected) {
+        (Key::Address(_), ConnectedAddr::InboundDirect { addr }) => Some(addr.ip()),
+        (
+            Key::Identity(_) | Key::Address(_),
+            ConnectedAddr::OutboundDirect { .. }
+            | ConnectedAddr::OutboundProxy { .. }
+            | ConnectedAddr::InboundDirect { .. }
+            | ConnectedAddr::InboundProxy { .. }
+            | ConnectedAddr::Isolated { .. },
+        ) => None,
     }
 }
 
@@ -165,6 +207,7 @@ impl Book {
         let pinned = candidate.role.is_pinned();
         !occupied.keys.contains(&candidate.key)
             && (pinned || !ip.is_some_and(|ip| occupied.ips.contains(&ip)))
+            && (pinned || !ip.is_some_and(|ip| occupied.guests.contains_key(&ip)))
             && (pinned || !ip.is_some_and(|ip| taken.ips.contains(&ip)))
             && self.bar(identity, ip, candidate.role).is_none()
     }

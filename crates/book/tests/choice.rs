@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use peerage_book::{Cause, Config, Greeted, Identity, Key, Occupied, Standing, Tip, Verdict};
-use peerage_core::{Kind, Stage};
+use peerage_core::{ConnectedAddr, Endpoint, Kind, Stage};
 
 use crate::common::{
     apart, book, book_with, dial, endpoint, greet_and_part, hours, known, minutes, one, reason,
@@ -241,4 +241,33 @@ fn each_source_is_known_by_how_many_of_its_candidates_lived() {
         (counted.told, counted.lived)
     };
     assert_eq!((of("s"), of("other")), ((4, 1), (1, 0)));
+}
+
+#[test]
+fn nobody_is_dialled_where_a_peer_without_an_identity_dialled_us_from() {
+    let (mut book, now) = book();
+    known(&mut book, now, apart(1));
+    let guest = |port| Endpoint::new(apart(1).ip(), port);
+    let connected = |addr| ConnectedAddr::InboundDirect { addr };
+    let mut occupied = one();
+    for port in [50_001, 50_002] {
+        occupied.arrived(&guest(port).into(), &connected(guest(port)));
+    }
+    assert_eq!(book.next_dial(now, &occupied), None);
+    occupied.left(&guest(50_001).into(), &connected(guest(50_001)));
+    assert_eq!(book.next_dial(now, &occupied), None, "the other is there");
+    occupied.left(&guest(50_002).into(), &connected(guest(50_002)));
+    assert!(book.next_dial(now, &occupied).is_some());
+    assert_eq!(occupied, one());
+}
+
+#[test]
+fn a_guest_with_an_identity_keeps_nobody_else_away() {
+    let (mut book, now) = book();
+    known(&mut book, now, apart(1));
+    let identity: Key = Identity::new(&[7; 33]).unwrap().into();
+    let addr = Endpoint::new(apart(1).ip(), 50_001);
+    let mut occupied = one();
+    occupied.arrived(&identity, &ConnectedAddr::InboundDirect { addr });
+    assert!(book.next_dial(now, &occupied).is_some());
 }

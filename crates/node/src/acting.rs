@@ -158,9 +158,9 @@ impl<N: Network> Owner<N> {
         }
         if closed.direction == Direction::Inbound
             && closed.phase == Phase::Active
-            && let Some(key) = &closed.identity
+            && let (Some(key), Some(addr)) = (&closed.identity, &closed.addr)
         {
-            self.occupied.keys.remove(key);
+            self.occupied.left(key, addr);
         }
         // Its task may be gone already; the book is owed its end all the same.
         if let Some(dial) = self.in_book.remove(&id) {

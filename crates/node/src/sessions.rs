@@ -134,7 +134,7 @@ impl<N: Network> Owner<N> {
         match dialled {
             Some(dial) => self.book_outcome(dial, Ok(greeted)),
             None => {
-                self.occupied.keys.insert(key);
+                self.occupied.arrived(&key, &addr);
                 let now = self.book_now();
                 let arrived = self.book.arrived(now, &addr, identity, greeted);
                 if let Some(dial) = arrived {
