@@ -25,6 +25,8 @@ pub struct SeedReport {
     pub seed: Arc<str>,
     /// How often it was asked.
     pub asked: u64,
+    /// How often it answered, were it with nobody.
+    pub answered: u64,
     /// How often that failed.
     pub failed: u64,
     /// How many candidates it gave, those that others had given before included.
@@ -38,6 +40,7 @@ impl SeedReport {
         Self {
             seed,
             asked: 0,
+            answered: 0,
             failed: 0,
             gave: 0,
             trouble: None,

@@ -143,6 +143,7 @@ impl<S: Seed> Seeds<S> {
         match answer {
             Ok(told) => {
                 report.trouble = None;
+                report.answered += 1;
                 let told = told.into_iter().take(MAX_ANSWER);
                 let before = self.told.len();
                 self.told.extend(told.map(|told| (index, told)));

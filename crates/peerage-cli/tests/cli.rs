@@ -3,6 +3,8 @@
 
 #[path = "cli/ethereum.rs"]
 mod ethereum;
+#[path = "cli/find.rs"]
+mod find;
 #[path = "cli/serve.rs"]
 mod serve;
 

@@ -8,14 +8,14 @@ use serde_json::Value;
 use super::{TempDir, VERSION, code, json_lines, peerage, run, stderr};
 
 /// A running `serve --json`, ended with the value.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     lines: BufReader<ChildStdout>,
     complaints: Option<ChildStderr>,
 }
 
 impl Daemon {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let all = [&["serve", "--json", "--for", "120s"], args].concat();
         let mut command = peerage(&all);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -32,7 +32,7 @@ impl Daemon {
         self.wait_for(|line| line["type"] == kind)
     }
 
-    fn wait_for(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait_for(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut before = Vec::new();
         loop {
             let mut line = String::new();
@@ -52,7 +52,7 @@ impl Daemon {
     }
 
     /// Sends a signal, reads to the end, and tells the exit code and the kinds of the last lines.
-    fn end(mut self, signal: &str) -> (i32, Vec<String>) {
+    pub(crate) fn end(mut self, signal: &str) -> (i32, Vec<String>) {
         let pid = self.child.id().to_string();
         let sent = std::process::Command::new("kill")
             .args([signal, &pid])
@@ -77,12 +77,12 @@ impl Drop for Daemon {
 }
 
 /// A port nobody listens at.
-fn closed() -> String {
+pub(crate) fn closed() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }
 
-const REGTEST: [&str; 4] = ["zcash", "--chain", "regtest", "--no-seeds"];
+pub(crate) const REGTEST: [&str; 4] = ["zcash", "--chain", "regtest", "--no-seeds"];
 const BOOK: [&str; 4] = ["-n", "zcash", "--chain", "regtest"];
 
 fn address(listening: &Value) -> String {

@@ -1,11 +1,10 @@
-//! `peerage find`: nodes of a network, as they are found.
+//! `peerage find ethereum`: nodes as discovery finds them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Subcommand;
 use peerage::devp2p::ForkFilter;
 use peerage::devp2p::table::{ChainTable, NETWORK};
 use peerage::discv5::Record;
@@ -13,24 +12,13 @@ use peerage::discv5::discovery::Filter;
 use peerage::find::{self, Bind, Candidate, Finder, Search};
 use peerage::{Destination, NodeKey, Tables};
 use serde_json::json;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use super::at_end;
 use crate::args::{EntryArg, entry, ethereum_chain, forks_now, record, span};
 use crate::disc::show::{bind, node_json, place, short};
 use crate::output::{Exit, Failed, Out, Tone, environment, millis_json, misused, progress, usage};
 use crate::probe::extend;
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    network: Network,
-}
-
-#[derive(Debug, Subcommand)]
-enum Network {
-    /// Nodes of Ethereum's execution layer.
-    Ethereum(EthereumArgs),
-}
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -45,7 +33,7 @@ Examples:
   peerage find ethereum --bootnode enr:-IS4Q… --all --for 30s --json
   peerage find ethereum --chain hoodi --enr snap --for 10m"
 )]
-struct EthereumArgs {
+pub(crate) struct Args {
     /// The chain.
     #[arg(long, default_value = "mainnet")]
     chain: String,
@@ -84,13 +72,7 @@ struct EthereumArgs {
     json: bool,
 }
 
-pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
-    match args.network {
-        Network::Ethereum(args) => ethereum(args, &tables, out).await,
-    }
-}
-
-async fn ethereum(args: EthereumArgs, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> {
+pub(super) async fn run(args: Args, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> {
     let chain = ethereum_chain(tables, &args.chain)?;
     let boot = boot(&args, &chain)?;
     let forks = Arc::new(forks_now(&chain));
@@ -161,7 +143,7 @@ async fn ethereum(args: EthereumArgs, tables: &Tables, out: &mut Out) -> Result<
 }
 
 /// The records to begin with.
-fn boot(args: &EthereumArgs, chain: &ChainTable) -> Result<Vec<Record>, Failed> {
+fn boot(args: &Args, chain: &ChainTable) -> Result<Vec<Record>, Failed> {
     if !args.boot.is_empty() {
         return Ok(args.boot.clone());
     }
@@ -179,10 +161,7 @@ fn boot(args: &EthereumArgs, chain: &ChainTable) -> Result<Vec<Record>, Failed> 
 }
 
 /// Which records are shown.
-fn wanted(
-    args: &EthereumArgs,
-    forks: &Arc<ForkFilter>,
-) -> impl FnMut(&Record) -> bool + Send + 'static {
+fn wanted(args: &Args, forks: &Arc<ForkFilter>) -> impl FnMut(&Record) -> bool + Send + 'static {
     let filters: Vec<Filter> = args.entries.iter().map(EntryArg::filter).collect();
     let forks = (!args.all).then(|| Arc::clone(forks));
     move |record| {
@@ -195,16 +174,9 @@ fn wanted(
 
 /// The fork that a record names, if it is one of these: whoever follows another chain, or none, is
 /// no peer.
-pub(crate) fn fork(forks: &ForkFilter, record: &Record) -> Option<String> {
+fn fork(forks: &ForkFilter, record: &Record) -> Option<String> {
     let standing = forks.judge_record_entry(record.raw("eth")?).ok()?;
     Some(forks.schedule().name(standing.passed).to_owned())
-}
-
-async fn at_end(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }
 
 fn show(
