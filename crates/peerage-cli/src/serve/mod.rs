@@ -233,8 +233,8 @@ async fn at(deadline: Option<Instant>) {
 
 async fn tell_figures(log: &mut Log<'_>, nodes: &[Running]) -> Result<(), Failed> {
     for node in nodes {
-        if let Some(overview) = node.overview().await {
-            log.status(&node.realm, &overview)?;
+        if let Some((overview, finders)) = node.figures().await {
+            log.status(&node.realm, &overview, &finders)?;
         }
     }
     Ok(())

@@ -1,13 +1,14 @@
 //! How a daemon tells what happens: a line of log each on stderr, or an object each on stdout.
 
-use peerage::node::Overview;
 use peerage::node::book::Key;
 use peerage::node::store::Realm;
+use peerage::node::{FinderReport, Overview};
 use peerage::{ConnectedAddr, Direction};
 use serde_json::{Value, json};
 
 use super::start::{End, Running, Told};
 use crate::data;
+use crate::find::report_json;
 use crate::output::{Failed, Out, millis_json, progress, reason_json};
 use crate::probe::{extend, facts_json};
 use crate::why::{short, span};
@@ -137,7 +138,12 @@ impl Log<'_> {
         self.line(realm, kind, &words, body)
     }
 
-    pub(super) fn status(&mut self, realm: &Realm, of: &Overview) -> Result<(), Failed> {
+    pub(super) fn status(
+        &mut self,
+        realm: &Realm,
+        of: &Overview,
+        finders: &[FinderReport],
+    ) -> Result<(), Failed> {
         let [pending_in, pending_out] = of.peers.pending;
         let [active_in, active_out] = of.peers.active;
         let store = of.store.as_ref();
@@ -160,11 +166,15 @@ impl Log<'_> {
             "accept_failed": of.counters.accept_failed,
             "unwritten": store.map(|store| store.offered - store.written),
             "trouble": trouble,
+            "finders": finders.iter().map(finder_json).collect::<Vec<_>>(),
         });
         let mut words = format!(
             "{} known, {pending_out} dialled, {} active: {active_in} in, {active_out} out",
             of.known, of.peers.established
         );
+        for finder in finders {
+            words = format!("{words}; {}", finder_words(finder));
+        }
         if let Some(trouble) = trouble {
             words = format!("{words}; the store: {trouble}");
         }
@@ -175,6 +185,25 @@ impl Log<'_> {
     pub(super) fn says(&mut self, kind: &str, words: &str) -> Result<(), Failed> {
         self.line(None, kind, words, json!({ "words": words }))
     }
+}
+
+/// What a finder has asked and found, and what came of it here.
+fn finder_json(finder: &FinderReport) -> Value {
+    let mut body = report_json(&finder.report);
+    let more = json!({ "taken": finder.taken, "lived": finder.lived });
+    extend(&mut body, Some(more));
+    body
+}
+
+fn finder_words(finder: &FinderReport) -> String {
+    let (report, lived) = (&finder.report, finder.lived);
+    let failed = report.seeds.iter().filter(|seed| seed.trouble.is_some());
+    let (name, gave, failed) = (report.source.0, report.gave, failed.count());
+    let failing = match failed {
+        0 => String::new(),
+        failed => format!(", {failed} of {} seeds fail", report.seeds.len()),
+    };
+    format!("{name} found {gave}, {lived} of them greeted{failing}")
 }
 
 fn place(key: Option<&Key>, addr: Option<&ConnectedAddr>) -> String {

@@ -13,7 +13,7 @@ use peerage::networks::{BoxFuture, Builtin, Described, PeerFacts};
 use peerage::node::book::{By, Key};
 use peerage::node::peers::{Closed, Misdeed, Phase, SessionId};
 use peerage::node::store::{Realm, Store};
-use peerage::node::{Customs, Event, EventsOf, HandleOf, Keeps, Node, Overview};
+use peerage::node::{Customs, Event, EventsOf, FinderReport, HandleOf, Keeps, Node, Overview};
 use peerage::{
     ConnectedAddr, Decred, Direction, Endpoint, Ethereum, Greeter, MessageOf, Protocol, Reason,
     Zcash,
@@ -40,9 +40,9 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Its figures; nothing once it has stopped.
-    pub(super) async fn overview(&self) -> Option<Overview> {
-        self.node.overview().await
+    /// Its figures and those of its finders; nothing once it has stopped.
+    pub(super) async fn figures(&self) -> Option<(Overview, Vec<FinderReport>)> {
+        self.node.figures().await
     }
 
     /// Says goodbye to everybody.
@@ -56,7 +56,7 @@ impl Running {
 
 /// A node whose network is forgotten.
 trait Served: Send + Sync {
-    fn overview(&self) -> BoxFuture<'_, Option<Overview>>;
+    fn figures(&self) -> BoxFuture<'_, Option<(Overview, Vec<FinderReport>)>>;
 
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
@@ -64,8 +64,11 @@ trait Served: Send + Sync {
 struct Typed<N: Keeps>(HandleOf<N>);
 
 impl<N: Keeps> Served for Typed<N> {
-    fn overview(&self) -> BoxFuture<'_, Option<Overview>> {
-        Box::pin(async { self.0.overview().await.ok() })
+    fn figures(&self) -> BoxFuture<'_, Option<(Overview, Vec<FinderReport>)>> {
+        Box::pin(async {
+            let overview = self.0.overview().await.ok()?;
+            Some((overview, self.0.finders().await.ok()?))
+        })
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

@@ -1,4 +1,4 @@
-//! `find` by seeds and gossip, with seeders on this machine.
+//! `find` by seeds and gossip, with seeders on this machine; and what a daemon tells of its finders.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -15,8 +15,8 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-use super::serve::closed;
-use super::{code, json_lines, run, stderr};
+use super::serve::{Daemon, REGTEST, closed};
+use super::{TempDir, code, json_lines, run, stderr};
 
 /// A runtime on which seed peers run beside the test.
 fn runtime() -> Runtime {
@@ -218,4 +218,38 @@ fn through_a_proxy_nothing_is_resolved_here_and_a_dead_one_is_told() {
     assert!(stderr(&nobody).contains("--peer"), "{}", stderr(&nobody));
     let elsewhere = run(&["find", "decred", "--https", "http://example.org"]);
     assert_eq!(code(&elsewhere), 2, "{}", stderr(&elsewhere));
+}
+
+#[test]
+fn a_daemon_tells_what_its_finders_found() {
+    let runtime = runtime();
+    let (one, two) = (closed(), closed());
+    let peer = seed_peer::<Zcash>(&runtime, "regtest", &[&one, &two]);
+    let dead = closed();
+    let dir = TempDir::new("serve-finders");
+    let data = dir.file("data");
+    let args = [
+        "--no-listen",
+        "--local",
+        "--status",
+        "200ms",
+        "--data",
+        &data,
+    ];
+    let asks = ["--seed-peer", &peer, "--seed-peer", &dead];
+    let mut daemon = Daemon::start(&[&REGTEST[..], &args, &asks].concat());
+    let status = daemon.wait_for(|line| {
+        let finder = &line["finders"][0];
+        let failed = finder["seeds"][1]["failed"].as_u64();
+        line["type"] == "status" && finder["taken"] == 2 && failed >= Some(1)
+    });
+    let finder = &status["finders"][0];
+    assert_eq!(
+        (&finder["source"], &finder["gave"]),
+        (&"gossip".into(), &2.into())
+    );
+    assert_eq!(finder["lived"], 0, "nobody listens there");
+    assert_eq!(finder["seeds"][0]["seed"], peer);
+    assert_eq!(finder["seeds"][1]["trouble"]["kind"], "connection_refused");
+    assert_eq!(daemon.end("-TERM").0, 0);
 }
