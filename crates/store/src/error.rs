@@ -73,6 +73,16 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The operating system does not let it be written: a quota, a limit on file sizes, a disk that
+    /// fails.
+    #[error("{} cannot be written: check the disk, its quota and the limit on file sizes; nothing written is lost, and writing goes on by itself", .path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        #[source]
+        source: rusqlite::Error,
+    },
     /// The operating system failed.
     #[error("reading or writing {} failed", .path.display())]
     Io {
@@ -98,10 +108,21 @@ pub enum StoreError {
     },
 }
 
+/// What SQLite calls a failure to write, to make lasting or to cut off, whatever the system's reason.
+const UNWRITABLE: [i32; 3] = [
+    rusqlite::ffi::SQLITE_IOERR_WRITE,
+    rusqlite::ffi::SQLITE_IOERR_FSYNC,
+    rusqlite::ffi::SQLITE_IOERR_TRUNCATE,
+];
+
 impl StoreError {
     pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
         let path = path.to_owned();
+        let extended = source.sqlite_error().map(|error| error.extended_code);
+        if extended.is_some_and(|code| UNWRITABLE.contains(&code)) {
+            return Self::Unwritable { path, source };
+        }
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull | ErrorCode::TooBig) => Self::Full { path, source },
             Some(ErrorCode::NotADatabase) => Self::Foreign { path },
@@ -121,7 +142,7 @@ impl StoreError {
     pub const fn passes(&self) -> bool {
         matches!(
             self,
-            Self::Full { .. } | Self::Io { .. } | Self::InUse { .. }
+            Self::Full { .. } | Self::Unwritable { .. } | Self::Io { .. } | Self::InUse { .. }
         )
     }
 
@@ -136,6 +157,7 @@ impl StoreError {
             | Self::Corrupt { path, .. }
             | Self::Full { path, .. }
             | Self::Access { path, .. }
+            | Self::Unwritable { path, .. }
             | Self::Io { path, .. }
             | Self::NoWriter { path }
             | Self::Unwritten { path, .. } => path,
@@ -155,7 +177,10 @@ impl Failure for StoreError {
             | Self::Newer { .. }
             | Self::Older { .. }
             | Self::Access { .. } => Kind::Usage,
-            Self::InUse { .. } | Self::Full { .. } | Self::Unwritten { .. } => Kind::Full,
+            Self::InUse { .. }
+            | Self::Full { .. }
+            | Self::Unwritable { .. }
+            | Self::Unwritten { .. } => Kind::Full,
             Self::Corrupt { .. } | Self::Io { .. } => Kind::Transport,
             Self::NoWriter { .. } => Kind::Bug,
         }

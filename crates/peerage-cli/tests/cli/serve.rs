@@ -16,8 +16,25 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(args: &[&str]) -> Self {
-        let all = [&["serve", "--json", "--for", "120s"], args].concat();
-        let mut command = peerage(&all);
+        Self::run(peerage(&Self::all(args)))
+    }
+
+    /// The same for one to which the signal of a file that grows too long is nothing.
+    #[cfg(target_os = "linux")]
+    fn start_deaf(args: &[&str]) -> Self {
+        let of = peerage(&Self::all(args));
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+        command.arg(of.get_program()).args(of.get_args());
+        command.env_remove("PEERAGE_TABLES");
+        Self::run(command)
+    }
+
+    fn all<'a>(args: &[&'a str]) -> Vec<&'a str> {
+        [&["serve", "--json", "--for", "120s"], args].concat()
+    }
+
+    fn run(mut command: std::process::Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         Self {
@@ -216,6 +233,59 @@ fn a_daemon_that_is_killed_forgets_nothing_and_is_in_no_session() {
     assert_eq!(second.end("-TERM").0, 0);
     let bans = run(&[&["book", "bans", "--json"], &BOOK[..], &data].concat());
     assert_eq!(json_lines(&bans)[0]["words"], "it lies");
+}
+
+/// The limit on the sizes of files that a process may write, in bytes or `unlimited`.
+#[cfg(target_os = "linux")]
+fn limit_files(of: &Daemon, bytes: &str) {
+    let pid = of.child.id().to_string();
+    let limit = format!("--fsize={bytes}:unlimited");
+    let set = std::process::Command::new("prlimit")
+        .args(["--pid", &pid, &limit])
+        .status();
+    assert!(set.unwrap().success());
+}
+
+/// As on a full disk: no file may be written to. The daemon ignores the signal that comes with it, as
+/// a full disk sends none.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_daemon_without_room_keeps_its_peers_says_what_to_do_and_recovers() {
+    let dir = TempDir::new("serve-full");
+    let (one, two) = (dir.file("one"), dir.file("two"));
+    let listens = ["--listen", "127.0.0.1:0", "--data", &one];
+    let mut first = Daemon::start(&[&REGTEST[..], &listens].concat());
+    let at = address(&first.wait("listening"));
+    let peer = format!("zec://{at}");
+    let dials = ["--no-listen", "--status", "200ms", "--data", &two, "--peer", &at];
+    let mut second = Daemon::start_deaf(&[&REGTEST[..], &dials].concat());
+    second.wait("established");
+    wait_written(&mut second, &two, &peer, "greeted");
+
+    limit_files(&second, "0");
+    assert_eq!(first.end("-TERM").0, 0);
+    second.wait("closed");
+    let troubled = second.wait_for(|line| line["trouble"].is_string());
+    let words = troubled["trouble"].as_str().unwrap();
+    assert!(words.contains("cannot be written"), "{words}");
+    assert!(words.contains("check the disk"), "{words}");
+    assert!(words.contains("peerage.db"), "{words}");
+    // The same place again: the peer is found and kept all the same, and nothing of it is written.
+    let listens = ["--listen", &at, "--data", &one];
+    let first = Daemon::start(&[&REGTEST[..], &listens].concat());
+    assert_eq!(second.wait("established")["key"], at);
+    let kept = second.wait("status");
+    assert_eq!((&kept["active"], kept["trouble"].is_string()), (&1.into(), true));
+    let why = run(&["why", "--json", "--data", &two, &peer]);
+    let history = json_lines(&why)[0]["history"].clone();
+    assert!(!history.to_string().contains("left"), "{history}");
+
+    limit_files(&second, "unlimited");
+    let well = second.wait_for(|line| line["trouble"].is_null() && line["type"] == "status");
+    assert_eq!(well["active"], 1);
+    wait_written(&mut second, &two, &peer, "left");
+    assert_eq!(second.end("-TERM").0, 0);
+    assert_eq!(first.end("-TERM").0, 0);
 }
 
 #[test]
