@@ -84,7 +84,16 @@ const ROOMS: &[Room] = &[
     ),
     room("peerage-net", L3, &[UpTo(L0)]),
     room("peerage-find", L3, &[UpTo(L1), Only("peerage-net")]),
-    room("peerage-inproxy", L3, &[UpTo(L1), Only("peerage-net")]),
+    room(
+        "peerage-outside",
+        L3,
+        &[Only("peerage-core"), Only("peerage-nat")],
+    ),
+    room(
+        "peerage-inproxy",
+        L3,
+        &[UpTo(L1), Only("peerage-net"), Only("peerage-outside")],
+    ),
     room(
         "peerage-store",
         L3,

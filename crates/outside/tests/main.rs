@@ -1,0 +1,5 @@
+//! The tests of the crate, over loopback.
+
+#![cfg(test)]
+
+mod surveys;
