@@ -42,10 +42,6 @@ impl<N: Network> Owner<N> {
 
     fn tell(&mut self, event: peerage_peers::Event<N::Types>) {
         use peerage_peers::Event as Of;
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "a later kind; the answers stand in two arms"
-        )]
         let event = match event {
             Of::Established { id, identity, addr } => {
                 self.counters.established[usize::from(addr.direction() == Direction::Outbound)] +=
@@ -72,29 +68,22 @@ impl<N: Network> Owner<N> {
                 key,
                 message,
                 took,
-                late: None,
+                late,
             } => {
-                if let Some(asked) = self.asked.remove(&(id, key)) {
+                if let Some(late) = late {
+                    self.counters.late_answers += 1;
+                    self.publish(Event::LateAnswer {
+                        id,
+                        key,
+                        message,
+                        took,
+                        late,
+                    });
+                } else if let Some(asked) = self.asked.remove(&(id, key)) {
                     // Whoever asked may have gone.
                     let _gone = asked.send(Ok((message, took)));
                 }
                 return;
-            }
-            Of::Answer {
-                id,
-                key,
-                message,
-                took,
-                late: Some(late),
-            } => {
-                self.counters.late_answers += 1;
-                Event::LateAnswer {
-                    id,
-                    key,
-                    message,
-                    took,
-                    late,
-                }
             }
             Of::Overdue { id, key } => {
                 self.counters.overdue += 1;
