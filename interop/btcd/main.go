@@ -21,6 +21,8 @@ import (
 const usage = `usage: btcd-peer serve [flags]        greets one inbound peer and answers its pings
        btcd-peer dial [flags] ADDR    dials a peer, greets it and pings it
 
+With -ping it pings again and again until the peer leaves, and serves whoever comes next.
+
 Prints JSON lines: listening, peer, pong.`
 
 // Zcash's magics, in the order in which their bytes stand on the wire.
@@ -44,6 +46,8 @@ func run() error {
 	chain := flags.String("chain", "testnet", "mainnet or testnet")
 	version := flags.Uint("version", 170190, "protocol version to speak")
 	timeout := flags.Duration("timeout", 10*time.Second, "for everything together")
+	listen := flags.String("listen", "127.0.0.1:0", "where to serve")
+	every := flags.Duration("ping", 0, "ping again and again after so long; 0 for a dialler's one ping")
 	hold := flags.Duration("hold", time.Second, "how long a dialler stays after its pong")
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		return err
@@ -54,7 +58,7 @@ func run() error {
 	}
 	deadline := time.Now().Add(*timeout)
 	conversation := newConversation(magic, uint32(*version))
-	conversation.hold = *hold
+	conversation.hold, conversation.every, conversation.listen = *hold, *every, *listen
 	switch os.Args[1] {
 	case "serve":
 		return conversation.serve(deadline)
@@ -74,6 +78,8 @@ type conversation struct {
 	pong    chan time.Duration
 	sent    time.Time
 	hold    time.Duration
+	every   time.Duration
+	listen  string
 }
 
 func newConversation(magic wire.BitcoinNet, version uint32) *conversation {
@@ -101,7 +107,7 @@ func newConversation(magic wire.BitcoinNet, version uint32) *conversation {
 const nonce = 0x706565726167652e
 
 func (c *conversation) serve(deadline time.Time) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", c.listen)
 	if err != nil {
 		return err
 	}
@@ -110,11 +116,20 @@ func (c *conversation) serve(deadline time.Time) error {
 	if err := listener.(*net.TCPListener).SetDeadline(deadline); err != nil {
 		return err
 	}
-	conn, err := listener.Accept()
-	if err != nil {
-		return err
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		err = c.converse(peer.NewInboundPeer(&c.config), conn, deadline)
+		if err != nil || c.every == 0 {
+			return err
+		}
+		// Whoever is kept may leave and come back.
+		next := newConversation(c.config.ChainParams.Net, c.config.ProtocolVersion)
+		next.hold, next.every, next.listen = c.hold, c.every, c.listen
+		c = next
 	}
-	return c.converse(peer.NewInboundPeer(&c.config), conn, deadline)
 }
 
 func (c *conversation) dial(addr string, deadline time.Time) error {
@@ -149,6 +164,9 @@ func (c *conversation) converse(remote *peer.Peer, conn net.Conn, deadline time.
 		"height":           remote.StartingHeight(),
 		"inbound":          remote.Inbound(),
 	})
+	if c.every > 0 {
+		return c.keep(remote, gone, late)
+	}
 	if remote.Inbound() {
 		// A peer that dialled us measures a round trip of its own, and leaves when it likes.
 		select {
@@ -174,6 +192,30 @@ func (c *conversation) converse(remote *peer.Peer, conn net.Conn, deadline time.
 	case <-time.After(c.hold):
 	}
 	return nil
+}
+
+// keep pings until the peer leaves; a ping without a pong is an error.
+func (c *conversation) keep(remote *peer.Peer, gone <-chan struct{}, late <-chan time.Time) error {
+	for {
+		c.sent = time.Now()
+		remote.QueueMessage(wire.NewMsgPing(nonce), nil)
+		next := time.After(c.every)
+		select {
+		case rtt := <-c.pong:
+			say("pong", map[string]any{"rtt_ms": float64(rtt.Microseconds()) / 1000})
+		case <-gone:
+			return nil
+		case <-late:
+			return errors.New("no pong in time")
+		}
+		select {
+		case <-next:
+		case <-gone:
+			return nil
+		case <-late:
+			return nil
+		}
+	}
 }
 
 func say(kind string, fields map[string]any) {

@@ -10,7 +10,7 @@ import { RLP } from '@ethereumjs/rlp'
 import { bigIntToBytes, bytesToBigInt, bytesToHex, hexToBytes, utf8ToBytes } from '@ethereumjs/util'
 import { compress } from 'snappyjs'
 
-const USAGE = `usage: peer.mjs serve CHAIN [--port N] [--count N] [COMMON]
+const USAGE = `usage: peer.mjs serve CHAIN [--port N] [--key HEX] [--count N] [COMMON]
        peer.mjs dial CHAIN [--no-ping] [COMMON] ENODE
 
 CHAIN    --network-id N --genesis 0xHASH --fork-hash 0xHASH [--fork-next N]
@@ -39,7 +39,7 @@ function readArguments() {
     parsed = parseArgs({
       allowPositionals: true,
       options: Object.fromEntries([
-        ...['network-id', 'genesis', 'fork-hash', 'fork-next', 'port', 'count', 'eth', 'max-peers', 'hold', 'seconds']
+        ...['network-id', 'genesis', 'fork-hash', 'fork-next', 'port', 'key', 'count', 'eth', 'max-peers', 'hold', 'seconds']
           .map((name) => [name, { type: 'string' }]),
         ...['no-ping', 'patient'].map((name) => [name, { type: 'boolean' }]),
       ]),
@@ -67,6 +67,7 @@ function readArguments() {
     forkHash: bytesToHex(bytes('fork-hash', 4)),
     forkNext: number('fork-next', 0),
     port: number('port', 0),
+    key: values.key === undefined ? randomBytes(32) : bytes('key', 32),
     count: number('count', 1),
     maxPeers: number('max-peers', 10),
     hold: values.hold === undefined && command === 'serve' ? null : 1000 * number('hold', 1),
@@ -168,7 +169,7 @@ function statusFields(status) {
 const told = readArguments()
 const lock = JSON.parse(readFileSync(new URL('./package-lock.json', import.meta.url)))
 const { version } = lock.packages['node_modules/@ethereumjs/devp2p']
-const rlpx = new RLPx(randomBytes(32), {
+const rlpx = new RLPx(told.key, {
   capabilities: capabilities(told.eth),
   clientId: utf8ToBytes(`ethereumjs-devp2p/v${version}/interop`),
   common: common(told),

@@ -2,6 +2,9 @@
 """A geth of a private chain on loopback that tells in lines of JSON what it sees.
 
     peer.py serve GETH [--chain NAME] [--dial ENODE] [--max-peers N] [--seconds N]
+                       [--key HEX] [--port N] [--discover ENR]
+
+With --discover it runs discovery v5 as well, begins with that node, and dials nobody of itself.
 
 The chain is genesis.json beside this file, or a variant that differs in one thing:
 
@@ -16,7 +19,7 @@ The chain is genesis.json beside this file, or a variant that differs in one thi
 
 Lines, in the order of what happens:
 
-    listening  enode, rpc, agent, network, genesis, fork_hash, fork_next, head
+    listening  pid (of geth's process group), enode, rpc, agent, network, genesis, fork_hash, fork_next, head
     peer       a peer whose Status geth accepted: agent, inbound, negotiated (the eth version)
     info       what admin_peers says of it, once: agent, caps, negotiated, inbound, enode
     refused    a peer that geth turned away: stage, reason
@@ -159,7 +162,15 @@ class Geth:
         genesis.write_text(json.dumps(self.chain["genesis"]))
         jwt.write_text(self.secret.hex())
         # --port would listen on every interface.
-        config.write_text('[Node.P2P]\nListenAddr = "127.0.0.1:0"\n')
+        p2p = ["[Node.P2P]", f'ListenAddr = "127.0.0.1:{self.args.port}"']
+        finding = ["--nodiscover"]
+        if self.args.discover:
+            boot = f'["{self.args.discover}"]'
+            p2p += [f"BootstrapNodes = {boot}", f"BootstrapNodesV5 = {boot}", "NoDial = true"]
+            finding = ["--discovery.v4=false", "--discovery.v5", "--discovery.dns", ""]
+        if self.args.key:
+            finding += ["--nodekeyhex", self.args.key]
+        config.write_text("\n".join(p2p) + "\n")
         common = [self.args.geth, "--datadir", str(self.folder / "data")]
         init = [*common, "init", str(genesis)]
         made = subprocess.run(init, capture_output=True, text=True, timeout=60, env=clean)
@@ -168,7 +179,7 @@ class Geth:
         self.process = subprocess.Popen(
             ["timeout", "--kill-after=5", str(self.args.seconds), *common]
             + ["--config", str(config), "--networkid", str(self.chain["network"])]
-            + ["--maxpeers", str(self.args.max_peers), "--nodiscover", "--nat", "none"]
+            + ["--maxpeers", str(self.args.max_peers), *finding, "--nat", "none"]
             + ["--netrestrict", "127.0.0.0/8", "--ipcdisable", "--syncmode", "full"]
             + ["--http", "--http.addr", "127.0.0.1", "--http.port", "0", "--http.api", "admin,eth"]
             + ["--authrpc.addr", "127.0.0.1", "--authrpc.port", "0", "--authrpc.jwtsecret", str(jwt)]
@@ -274,6 +285,7 @@ class Geth:
             raise RuntimeError(f"geth has fork hash {theirs}, EIP-6122 gives {worked_out[0]}")
         say(
             "listening",
+            pid=self.process.pid,
             enode=self.enode,
             rpc=rpc.url,
             agent=own["name"],
@@ -291,6 +303,9 @@ def main():
     parser.add_argument("geth")
     parser.add_argument("--chain", default="main")
     parser.add_argument("--dial", action="append", default=[])
+    parser.add_argument("--key", default="")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--discover", default="")
     parser.add_argument("--max-peers", type=int, default=8)
     parser.add_argument("--seconds", type=int, default=110)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -30,6 +30,7 @@ use zebra_network::{
 
 const USAGE: &str = "\
 usage: zebra-peer serve --chain mainnet|testnet [--listen 127.0.0.1:PORT] [--count N] [--agent TEXT]
+                        [--ping SECONDS]
        zebra-peer dial  --chain mainnet|testnet [--timeout SECONDS] [--no-ping] [--hold SECONDS] [--agent TEXT] ADDR
        zebra-peer init  --chain mainnet|testnet [--timeout SECONDS] [--agent TEXT] --peer ADDR";
 
@@ -49,6 +50,8 @@ struct Args {
     count: Option<u64>,
     timeout: Duration,
     ping: bool,
+    /// How often a peer that is kept is pinged, besides zebra's own heartbeat.
+    every: Option<Duration>,
     hold: Duration,
     agent: String,
     peer: Option<SocketAddr>,
@@ -63,6 +66,7 @@ impl Args {
             count: None,
             timeout: Duration::from_secs(30),
             ping: true,
+            every: None,
             hold: Duration::ZERO,
             agent: DEFAULT_AGENT.to_owned(),
             peer: None,
@@ -83,6 +87,7 @@ impl Args {
                 "--timeout" => args.timeout = Duration::from_secs(parsed(&word, &value()?)?),
                 "--agent" => args.agent = value()?,
                 "--hold" => args.hold = Duration::from_secs(parsed(&word, &value()?)?),
+                "--ping" => args.every = Some(Duration::from_secs(parsed(&word, &value()?)?)),
                 "--no-ping" => args.ping = false,
                 flag if flag.starts_with('-') => return Err(format!("unknown flag {flag}")),
                 addr => args.peer = Some(parsed("address", addr)?),
@@ -163,7 +168,7 @@ async fn serve(args: Args) -> Result<(), BoxError> {
                     match within(HANDSHAKE_TIMEOUT, greeting).await {
                         Ok(client) => {
                             say(peer_line("inbound", from, &client));
-                            let why = until_closed(client).await;
+                            let why = until_closed(client, args.every).await;
                             say(json!({"type": "closed", "addr": from.to_string(), "error": why}));
                             let _ = greeted_tx.send(()).await;
                         }
@@ -204,7 +209,7 @@ async fn dial(args: Args) -> Result<(), BoxError> {
         let rtt = within(args.timeout, ping(&mut client)).await?;
         say(json!({"type": "pong", "addr": addr.to_string(), "rtt_ms": millis(rtt)}));
     }
-    if let Ok(why) = time::timeout(args.hold, until_closed(client)).await {
+    if let Ok(why) = time::timeout(args.hold, until_closed(client, None)).await {
         say(json!({"type": "closed", "addr": addr.to_string(), "error": why}));
     }
     Ok(())
@@ -276,11 +281,22 @@ where
     }
 }
 
-/// Keeps a connection alive (its own task answers pings) and returns why it ended.
-async fn until_closed(mut client: Client) -> String {
+/// Keeps a connection alive (its own task answers pings), pings it every so often, and returns why
+/// it ended.
+async fn until_closed(mut client: Client, every: Option<Duration>) -> String {
+    let mut next = every.map(|every| time::Instant::now() + every);
     loop {
         if let Err(error) = client.ready().await {
             return chain_of(&error);
+        }
+        if let (Some(at), Some(every)) = (next, every) {
+            if at <= time::Instant::now() {
+                next = Some(at + every);
+                match ping(&mut client).await {
+                    Ok(rtt) => say(json!({"type": "pong", "rtt_ms": millis(rtt)})),
+                    Err(error) => return chain_of(&*error),
+                }
+            }
         }
         time::sleep(LIVENESS_INTERVAL).await;
     }

@@ -257,7 +257,15 @@ fn a_daemon_without_room_keeps_its_peers_says_what_to_do_and_recovers() {
     let mut first = Daemon::start(&[&REGTEST[..], &listens].concat());
     let at = address(&first.wait("listening"));
     let peer = format!("zec://{at}");
-    let dials = ["--no-listen", "--status", "200ms", "--data", &two, "--peer", &at];
+    let dials = [
+        "--no-listen",
+        "--status",
+        "200ms",
+        "--data",
+        &two,
+        "--peer",
+        &at,
+    ];
     let mut second = Daemon::start_deaf(&[&REGTEST[..], &dials].concat());
     second.wait("established");
     wait_written(&mut second, &two, &peer, "greeted");
@@ -275,7 +283,10 @@ fn a_daemon_without_room_keeps_its_peers_says_what_to_do_and_recovers() {
     let first = Daemon::start(&[&REGTEST[..], &listens].concat());
     assert_eq!(second.wait("established")["key"], at);
     let kept = second.wait("status");
-    assert_eq!((&kept["active"], kept["trouble"].is_string()), (&1.into(), true));
+    assert_eq!(
+        (&kept["active"], kept["trouble"].is_string()),
+        (&1.into(), true)
+    );
     let why = run(&["why", "--json", "--data", &two, &peer]);
     let history = json_lines(&why)[0]["history"].clone();
     assert!(!history.to_string().contains("left"), "{history}");
