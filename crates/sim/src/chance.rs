@@ -14,6 +14,11 @@ impl Chance {
     /// Always.
     pub const ALWAYS: Self = Self(1.0);
 
+    /// Every other time.
+    pub const HALF: Self = Self(0.5);
+    /// One time in four.
+    pub const QUARTER: Self = Self(0.25);
+
     /// The probability, if it is one.
     pub fn new(share: f64) -> Option<Self> {
         (0.0..=1.0).contains(&share).then_some(Self(share))

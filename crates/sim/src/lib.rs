@@ -1,8 +1,9 @@
 //! A network of many nodes in virtual time: no socket, no clock, and the same run again from one
 //! seed.
 //!
-//! - [`machine`]: what can live on a host: anything that takes datagrams and timeouts.
+//! - [`machine`]: what can live on a host: anything that takes datagrams, streams and timeouts.
 //! - [`network`]: hosts, the queue of what is to come, and planned [`Change`]s.
+//! - [`stream`]: connections between hosts.
 //! - [`weather`]: latency by distance, jitter, loss, duplication, reordering.
 //! - [`nat`]: translators, by the four classic kinds.
 //! - [`seed`]: one number from which all randomness comes, and [`seed::each`], which tells the
@@ -13,8 +14,7 @@
 //! The tests keep to swarms of a few dozen. Larger ones are run by hand, in release:
 //! `peerage sim discv5 --nodes 10000 --loss 0.05 --nat 0.3 --seed 1`.
 //!
-//! It simulates datagrams, not streams, and the network, not the machines: these are the ones that
-//! run outside.
+//! It simulates the network, not the machines: these are the ones that run outside.
 //!
 //! ```
 //! use std::time::Duration;
@@ -36,6 +36,7 @@ pub mod nat;
 pub mod network;
 mod queue;
 pub mod seed;
+pub mod stream;
 pub mod trace;
 pub mod traffic;
 pub mod weather;
@@ -45,6 +46,7 @@ pub use machine::{Machine, Now, Output};
 pub use nat::{Nat, NatKind};
 pub use network::{Change, Condition, HostId, NatId, Network};
 pub use seed::Seed;
+pub use stream::{Door, StreamId, Streams};
 pub use trace::Trace;
 pub use traffic::Traffic;
 pub use weather::Weather;

@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use peerage_core::{UnixTime, Wakeup};
 
+use crate::stream::{Door, Heard, Order, StreamId};
+
 /// The time, on both clocks of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// The clock that timers go by. All hosts share it and it never jumps.
+    /// The clock that timers go by. It never jumps, and stands still while a host sleeps.
     pub at: Instant,
     /// What the host believes the date to be. It jumps when told to.
     pub wall: UnixTime,
@@ -24,11 +26,13 @@ pub enum Output<E> {
         /// What.
         datagram: Vec<u8>,
     },
+    /// Do this with a stream.
+    Stream(StreamId, Order),
     /// Something has happened.
     Event(E),
 }
 
-/// A protocol over datagrams that opens no socket and reads no clock.
+/// A protocol over datagrams, streams or both that opens no socket and reads no clock.
 ///
 /// Change it with one call; then drain [`Self::poll`]; then ask [`Self::poll_timeout`]. What it does
 /// may depend on nothing but the order of the calls and what it was made of, or runs do not repeat.
@@ -38,6 +42,14 @@ pub trait Machine {
 
     /// A datagram has come.
     fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]);
+
+    /// Something has happened to a stream. Who opens none and has no open door hears nothing.
+    fn handle_stream(&mut self, _now: Now, _stream: StreamId, _heard: Heard) {}
+
+    /// What happens to whoever dials.
+    fn door(&self) -> Door {
+        Door::Shut
+    }
 
     /// The time that [`Self::poll_timeout`] named has come.
     fn handle_timeout(&mut self, now: Now);

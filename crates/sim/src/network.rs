@@ -1,6 +1,7 @@
 //! Hosts, what is under way between them, and what is planned to happen to them.
 
 mod change;
+mod streams;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -15,10 +16,12 @@ use crate::machine::{Machine, Now, Output};
 use crate::nat::Nat;
 use crate::queue::Queue;
 use crate::seed::Seed;
+use crate::stream::{Heard, StreamId};
 use crate::trace::Trace;
 use crate::traffic::Traffic;
 use crate::weather::{Place, Weather};
 use change::Groups;
+use streams::{Flight, Wires};
 
 /// The date at which virtual time begins: 2026-01-01.
 pub const FIRST_DATE: UnixTime = UnixTime(1_767_225_600);
@@ -51,6 +54,8 @@ struct Host<M> {
     groups: Groups,
     /// How many seconds its date is ahead.
     ahead: i64,
+    /// For how long its other clock has stood still.
+    behind: Duration,
     /// When it is to be called: the only timeout in the queue that counts.
     timeout_at: Option<Instant>,
     spins: u32,
@@ -78,6 +83,9 @@ enum Due {
     Parcel(Parcel),
     Timeout(HostId),
     Change(Change),
+    Stream(Flight),
+    /// A host awakes that has slept for so long.
+    Awake(HostId, Duration),
 }
 
 /// Why a datagram went no further. The number stands in the trace.
@@ -107,6 +115,10 @@ pub struct Network<M: Machine> {
     by_nat_ip: BTreeMap<std::net::IpAddr, NatId>,
     queue: Queue<Due>,
     events: VecDeque<(HostId, M::Event)>,
+    wires: Wires,
+    /// What machines are yet to hear of their streams.
+    told: VecDeque<(HostId, StreamId, Heard)>,
+    telling: bool,
     group_names: Vec<String>,
     cut: Groups,
     traffic: Traffic,
@@ -128,6 +140,9 @@ impl<M: Machine> Network<M> {
             by_nat_ip: BTreeMap::new(),
             queue: Queue::new(),
             events: VecDeque::new(),
+            wires: Wires::default(),
+            told: VecDeque::new(),
+            telling: false,
             group_names: Vec::new(),
             cut: Groups::NONE,
             traffic: Traffic::default(),
@@ -185,6 +200,7 @@ impl<M: Machine> Network<M> {
             condition: Condition::Running,
             groups: Groups::NONE,
             ahead: 0,
+            behind: Duration::ZERO,
             timeout_at: None,
             spins: 0,
         });
@@ -224,7 +240,7 @@ impl<M: Machine> Network<M> {
         let seconds = i64::try_from(self.elapsed().as_secs()).unwrap_or(i64::MAX);
         let date = FIRST_DATE.0.saturating_add(seconds);
         Now {
-            at: self.now,
+            at: self.now - self.host(id).behind,
             wall: UnixTime(date.saturating_add(self.host(id).ahead)),
         }
     }
@@ -315,9 +331,10 @@ impl<M: Machine> Network<M> {
         result
     }
 
-    /// A new machine on a host, which runs from now on. Whatever is under way to the old one comes
-    /// to the new one.
+    /// A new machine on a host, which runs from now on. Datagrams under way to the old one come to
+    /// the new one. Of the old one's streams nobody is told, unless it hung up first.
     pub fn replace(&mut self, id: HostId, machine: M) -> M {
+        self.forget_streams(id);
         let host = self.host_mut(id);
         let old = std::mem::replace(&mut host.machine, machine);
         host.timeout_at = None;
@@ -358,6 +375,11 @@ impl<M: Machine> Network<M> {
             Due::Parcel(parcel) => self.deliver(parcel),
             Due::Timeout(id) => self.call(id),
             Due::Change(change) => self.apply(&change),
+            Due::Stream(flight) => self.fly(flight),
+            Due::Awake(id, span) => {
+                self.host_mut(id).behind += span;
+                self.apply(&Change::Condition(id, Condition::Running));
+            }
         }
         true
     }
@@ -373,20 +395,21 @@ impl<M: Machine> Network<M> {
         let Some(wakeup) = host.machine.poll_timeout() else {
             return;
         };
-        if wakeup.at > now {
+        let at = wakeup.at + host.behind;
+        if at > now {
             // It was put off after this was planned.
-            host.timeout_at = Some(wakeup.at);
-            self.queue.push(wakeup.at, Due::Timeout(id));
+            host.timeout_at = Some(at);
+            self.queue.push(at, Due::Timeout(id));
             return;
         }
         let time = self.nanos();
         self.trace.note(b't', &[time, u64::from(id.0)], &[]);
-        let now = self.now_of(id);
+        let clocks = self.now_of(id);
         let host = self.host_mut(id);
-        host.machine.handle_timeout(now);
+        host.machine.handle_timeout(clocks);
         self.settle(id);
         let host = self.host_mut(id);
-        if host.timeout_at == Some(now.at) {
+        if host.timeout_at == Some(now) {
             host.spins += 1;
             let why = host.machine.poll_timeout().map(|wakeup| wakeup.why);
             assert!(host.spins < MAX_SPINS, "host {} spins: {why:?}", id.0);
@@ -395,12 +418,19 @@ impl<M: Machine> Network<M> {
         }
     }
 
-    /// Takes up what a machine wants done, and when it wants to be called.
+    /// Takes up what a machine wants done, and what others hear at once because of it.
     fn settle(&mut self, id: HostId) {
+        self.settle_one(id);
+        self.drain_told();
+    }
+
+    /// Takes up what a machine wants done, and when it wants to be called.
+    fn settle_one(&mut self, id: HostId) {
         while let Some(output) = self.host_mut(id).machine.poll() {
             match output {
                 Output::Transmit { to, datagram } => self.send(id, to, datagram),
                 Output::Event(event) => self.events.push_back((id, event)),
+                Output::Stream(stream, order) => self.order(id, stream, order),
             }
         }
         let now = self.now;
@@ -411,7 +441,7 @@ impl<M: Machine> Network<M> {
         let Some(wakeup) = host.machine.poll_timeout() else {
             return;
         };
-        let at = wakeup.at.max(now);
+        let at = (wakeup.at + host.behind).max(now);
         // A later time is taken up when the earlier one comes.
         if host.timeout_at.is_none_or(|planned| at < planned) {
             host.timeout_at = Some(at);

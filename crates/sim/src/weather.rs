@@ -1,4 +1,4 @@
-//! What the network does to datagrams on their way.
+//! What the network does to packets on their way.
 
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ pub struct Weather {
     pub reordering: Chance,
     /// How long.
     pub held: Duration,
+    /// The least and the most bytes of a stream that travel together: each packet has its own luck,
+    /// and is sent again when it is lost. Everything that the window takes, if not said otherwise.
+    pub packet: (usize, usize),
 }
 
 impl Weather {
@@ -34,6 +37,7 @@ impl Weather {
         duplication: Chance::NEVER,
         reordering: Chance::NEVER,
         held: Duration::ZERO,
+        packet: (crate::stream::WINDOW, crate::stream::WINDOW),
     };
 
     /// The Internet on an ordinary day: 5 to 150 ms one way, up to 10 ms of jitter, nothing lost.

@@ -6,5 +6,6 @@ mod common;
 mod nats;
 mod partitions;
 mod seeds;
+mod streams;
 mod swarm;
 mod weather;

@@ -1,6 +1,6 @@
 //! What can be made to happen to hosts and to the network, now or later.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Due, HostId, Network};
 use crate::machine::Machine;
@@ -29,6 +29,11 @@ pub enum Change {
     Condition(HostId, Condition),
     /// A host's date jumps so many seconds ahead, or back. Timers do not notice.
     Clock(HostId, i64),
+    /// A host sleeps for so long: it is stopped, and so is the clock that its timers go by. Its date
+    /// goes on. That is how Linux does it (`CLOCK_MONOTONIC` of clock_gettime(2)).
+    Sleep(HostId, Duration),
+    /// A host sends at most so many bytes of streams in a second; `None`: as many as it likes.
+    Rate(HostId, Option<u64>),
     /// The weather changes for what is sent from now on.
     Weather(Weather),
 }
@@ -89,6 +94,12 @@ impl<M: Machine> Network<M> {
                 let host = self.host_mut(*id);
                 host.ahead = host.ahead.saturating_add(*seconds);
             }
+            Change::Sleep(id, span) => {
+                let (id, span) = (*id, *span);
+                self.apply(&Change::Condition(id, Condition::Stopped));
+                self.queue.push(self.now + span, Due::Awake(id, span));
+            }
+            Change::Rate(id, rate) => self.wires.set_rate(*id, *rate),
             Change::Weather(weather) => self.weather = *weather,
         }
     }
