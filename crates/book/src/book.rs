@@ -78,8 +78,8 @@ pub struct Book {
     pub(crate) last_dial: Option<Instant>,
     pub(crate) buried: BTreeMap<Key, Instant>,
     pub(crate) burials: VecDeque<Key>,
-    /// Endpoints that turned out to be our own, the latest last.
-    pub(crate) own: VecDeque<Endpoint>,
+    /// Endpoints that turned out to be our own, the latest last, and until when that is believed.
+    pub(crate) own: VecDeque<(Endpoint, Instant)>,
     pub(crate) anchors: Vec<Key>,
     pub(crate) answers: BTreeMap<Domain, Answers>,
     pub(crate) actions: VecDeque<Action>,

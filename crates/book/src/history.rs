@@ -80,6 +80,11 @@ pub enum What {
 }
 
 impl What {
+    /// Whether a dial ended at ourselves.
+    pub(crate) const fn is_ourselves(&self) -> bool {
+        matches!(self, Self::Failed { cause, .. } if matches!(cause.kind, Kind::SelfConnection))
+    }
+
     /// Whether this only repeats `before`, so that both are one event.
     fn repeats(&self, before: &Self) -> bool {
         match (self, before) {

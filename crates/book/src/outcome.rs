@@ -259,11 +259,16 @@ impl Book {
         let cause = Cause::from(reason);
         let stays = self.is_connected(id);
         let sign = sign_of_dial(reason).unless(stays);
-        if reason.kind == Kind::SelfConnection && !pinned {
-            if let Address::At(endpoint) = address {
-                self.is_own(endpoint);
+        if let Address::At(endpoint) = address
+            && !pinned
+            && (reason.kind == Kind::SelfConnection || self.is_ours(endpoint))
+        {
+            // The listening end may have known it first.
+            if !self.is_ours(endpoint) {
+                self.note_own(endpoint, later(now.at, self.config.backoff.never));
+                self.met_ourselves(id, endpoint, reason);
             }
-            self.take(id);
+            self.wait_for_ever(id);
             return;
         }
         if sign == Sign::Life {
@@ -332,6 +337,12 @@ impl Book {
         };
         let wait = self.backoff(asked, failures, pinned);
         let until = later(self.now.at, wait);
+        self.change(id, |candidate| candidate.phase = Phase::Waiting(until));
+    }
+
+    /// Puts a candidate aside as if the reason had said never.
+    pub(crate) fn wait_for_ever(&mut self, id: Id) {
+        let until = later(self.now.at, self.config.backoff.never);
         self.change(id, |candidate| candidate.phase = Phase::Waiting(until));
     }
 

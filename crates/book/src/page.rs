@@ -149,7 +149,11 @@ impl Book {
             dialling: self.open.len() - connected,
             connected,
             bans: self.bans.len(),
-            own: self.own.len(),
+            own: self
+                .own
+                .iter()
+                .filter(|(_, until)| *until > self.now.at)
+                .count(),
             is_outage: self.outage.is_on(),
         }
     }

@@ -1,13 +1,15 @@
 //! Peers of the operator's choice, their names, and our own addresses.
 
+use std::time::Instant;
+
 use peerage_core::{Endpoint, Reason};
 
 use crate::book::Book;
-use crate::candidate::{Candidate, Phase, Role, add_spot, bound_spots};
+use crate::candidate::{Candidate, Id, Phase, Role, add_spot, bound_spots};
 use crate::config::Names;
 use crate::history::What;
 use crate::key::{Address, Identity, Key};
-use crate::moment::Now;
+use crate::moment::{Now, later};
 use crate::source::Source;
 use crate::tip::Refused;
 
@@ -171,19 +173,51 @@ impl Book {
         });
     }
 
-    /// Tells that an endpoint is our own: it is forgotten and not taken again.
-    pub fn is_own(&mut self, endpoint: Endpoint) {
-        if !self.own.contains(&endpoint) {
-            if self.own.len() >= OWN {
-                self.own.pop_front();
+    /// A dial to this endpoint ended at ourselves, for this reason. Its candidate, unless the operator
+    /// wants it, stays to tell the story, and neither is it dialled nor is the endpoint taken again
+    /// for as long as a reason that says never counts.
+    pub fn is_own(&mut self, now: Now, endpoint: Endpoint, reason: &Reason) {
+        self.now = now;
+        if self.is_ours(endpoint) {
+            return;
+        }
+        self.note_own(endpoint, later(now.at, self.config.backoff.never));
+        let Some(id) = self.index.by_key.get(&endpoint.into()).copied() else {
+            return;
+        };
+        let candidate = &self.candidates[&id];
+        if !candidate.role.is_pinned() {
+            let is_busy = matches!(candidate.phase, Phase::Busy(_));
+            self.met_ourselves(id, endpoint, reason);
+            if !is_busy {
+                self.wait_for_ever(id);
             }
-            self.own.push_back(endpoint);
         }
-        let key = endpoint.into();
-        if let Some(id) = self.index.by_key.get(&key).copied()
-            && !self.candidates[&id].role.is_pinned()
-        {
-            self.take(id);
+    }
+
+    pub(crate) fn note_own(&mut self, endpoint: Endpoint, until: Instant) {
+        self.own.retain(|(own, _)| *own != endpoint);
+        if self.own.len() >= OWN {
+            self.own.pop_front();
         }
+        self.own.push_back((endpoint, until));
+    }
+
+    /// Whether it is believed to be our own.
+    pub(crate) fn is_ours(&self, endpoint: Endpoint) -> bool {
+        let mut own = self.own.iter();
+        own.any(|(own, until)| *own == endpoint && *until > self.now.at)
+    }
+
+    pub(crate) fn met_ourselves(&mut self, id: Id, endpoint: Endpoint, reason: &Reason) {
+        let (now, events) = (self.now.wall, self.config.caps.events);
+        let what = What::Failed {
+            address: Address::At(endpoint),
+            cause: reason.into(),
+        };
+        self.change(id, |candidate| {
+            candidate.anchor = false;
+            candidate.history.push(now, what, events);
+        });
     }
 }

@@ -346,6 +346,10 @@ impl Book {
             let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
             let until = later(now.at, left.min(self.config.backoff.never));
             candidate.phase = Phase::Waiting(until);
+            let met = events.last().is_some_and(|event| event.what.is_ourselves());
+            if let (true, Some(Address::At(at))) = (met, candidate.best(self.config.names)) {
+                self.note_own(at, until);
+            }
         }
         candidate.history = History::restored(events, caps.events);
         self.make_room(&candidate).map_err(refused)?;

@@ -22,6 +22,11 @@ pub enum Standing {
     Dialling,
     /// It may be dialled, and will be when its turn comes.
     Ready,
+    /// Who answers there is this node itself.
+    Ourselves {
+        /// When that is tried again.
+        until: UnixTime,
+    },
     /// It is in its backoff.
     Waiting {
         /// Until then.
@@ -60,6 +65,9 @@ impl fmt::Display for Standing {
             Self::Connected => f.write_str("connected"),
             Self::Dialling => f.write_str("being dialled"),
             Self::Ready => f.write_str("may be dialled and waits for its turn"),
+            Self::Ourselves { until } => {
+                write!(f, "this node itself, not dialled before {until}")
+            }
             Self::Waiting { until } => write!(f, "not dialled before {until}"),
             Self::Unfit(cause) => write!(f, "never dialled, by its own claims: {cause}"),
             Self::Banned { subject, ban } => write!(f, "{subject} is {ban}"),
@@ -91,6 +99,12 @@ impl Story {
     /// lasts if the node that wrote the file still runs.
     pub fn session(&self) -> Option<&Event> {
         open_session(self.events.iter())
+    }
+
+    /// Whether the last thing that happened is that we met ourselves there.
+    pub fn is_ourselves(&self) -> bool {
+        let last = self.events.last();
+        last.is_some_and(|event| event.what.is_ourselves())
     }
 
     /// The last thing that went wrong.
@@ -224,9 +238,13 @@ impl Book {
         match (self.bar(identity, ip, candidate.role), candidate.phase) {
             (Some(Barred::Banned(subject, ban)), _) => Standing::Banned { subject, ban },
             (Some(Barred::NotPermitted), _) => Standing::NotPermitted,
-            (None, Phase::Waiting(until)) => Standing::Waiting {
-                until: self.wall_at(until),
-            },
+            (None, Phase::Waiting(until)) => {
+                let until = self.wall_at(until);
+                match address {
+                    Address::At(at) if self.is_ours(at) => Standing::Ourselves { until },
+                    Address::At(_) | Address::Named(_) => Standing::Waiting { until },
+                }
+            }
             (None, Phase::Idle | Phase::Busy(_)) => Standing::Ready,
         }
     }

@@ -87,7 +87,7 @@ impl Book {
         if !endpoint.is_dialable() || Reach::of(endpoint.ip()) == Reach::Nowhere {
             return Err(Refused::Undialable);
         }
-        if self.own.contains(&endpoint) {
+        if self.is_ours(endpoint) {
             return Err(Refused::Own);
         }
         if source.is_stranger() {

@@ -6,7 +6,7 @@ use peerage_book::{Book, Config, Greeted, Key, Now, Refused, Standing, Tip, What
 use peerage_core::{Blame, Kind, Retry, Stage};
 
 use crate::common::{
-    apart, book, book_with, dial, hours, known, minutes, reason, seconds, seed, unreached,
+    apart, book, book_with, dial, hours, known, minutes, one, reason, seconds, seed, unreached,
 };
 
 fn wait(book: &Book, now: Now, key: &Key) -> Duration {
@@ -25,7 +25,7 @@ fn a_failure_waits_as_long_as_its_reason_asks_and_half_again_at_most() {
         book.outcome(now, next.id, Err(reason(Stage::Greet("version"), *kind)))
             .unwrap();
         if *kind == Kind::SelfConnection {
-            assert!(book.get(&key).is_none(), "ourselves we forget");
+            // Told below.
             continue;
         }
         if *kind == Kind::Proxy {
@@ -185,17 +185,55 @@ fn a_row_of_equal_failures_is_one_event() {
 }
 
 #[test]
-fn ourselves_we_never_dial_twice() {
-    let (mut book, now) = book();
-    known(&mut book, now, apart(1));
-    let next = dial(&mut book, now);
+fn ourselves_we_do_not_dial_twice_and_why_says_so() {
     let own = reason(Stage::Greet("version"), Kind::SelfConnection);
-    book.outcome(now, next.id, Err(own)).unwrap();
-    assert!(book.is_empty());
-    assert_eq!(
-        book.add(now, Tip::at(apart(1), seed("s"))),
-        Err(Refused::Own)
-    );
+    let closed = reason(Stage::Greet("version"), Kind::Closed);
+    // The dialling end knows, the listening end knows first, the listening end knows later.
+    for who_knows in 0..3 {
+        let (mut book, now) = book();
+        let key = known(&mut book, now, apart(1));
+        let next = dial(&mut book, now);
+        match who_knows {
+            0 => book.outcome(now, next.id, Err(own.clone())).unwrap(),
+            1 => {
+                book.is_own(now, apart(1), &own);
+                assert_eq!(book.story(&key)[0].standing, Standing::Dialling);
+                book.outcome(now, next.id, Err(closed.clone())).unwrap();
+            }
+            _ => {
+                book.outcome(now, next.id, Err(closed.clone())).unwrap();
+                book.is_own(now, apart(1), &own);
+                book.is_own(now, apart(1), &own);
+            }
+        }
+        book.audit().unwrap();
+        let again = book.add(now, Tip::at(apart(1), seed("t")));
+        assert_eq!(again, Err(Refused::Own));
+        let story = &book.story(&key)[0];
+        let never = Config::default().backoff.never;
+        let week = now.after(never).wall;
+        assert_eq!(story.standing, Standing::Ourselves { until: week });
+        assert!(story.is_ourselves());
+        let words = story.to_string();
+        assert!(words.contains("this node itself"), "{words}");
+        assert!(words.contains("our own"), "what it means: {words}");
+        assert_eq!(words.matches("self_connection at").count(), 1, "{words}");
+        assert!(book.next_dial(now.after(hours(6 * 24)), &one()).is_none());
+
+        // A restart does not make it forget.
+        let snapshot = book.snapshot();
+        let (mut later, now) = crate::common::book();
+        assert_eq!(later.import(now, snapshot).candidates, 1);
+        let standing = &later.story(&key)[0].standing;
+        assert!(matches!(standing, Standing::Ourselves { .. }));
+        assert_eq!(
+            later.add(now, Tip::at(apart(1), seed("t"))),
+            Err(Refused::Own)
+        );
+        // Addresses change hands: one day it may be somebody else's.
+        let next = dial(&mut later, now.after(never + hours(1)));
+        assert_eq!(next.key, key);
+    }
 }
 
 #[test]

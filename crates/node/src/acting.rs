@@ -139,6 +139,7 @@ impl<N: Network> Owner<N> {
     fn closed(&mut self, closed: &peerage_peers::Closed<N::Types>) {
         let id = closed.id;
         self.release(id);
+        self.mirrored(closed);
         for key in &closed.unanswered {
             if let Some(asked) = self.asked.remove(&(id, key.clone())) {
                 let reason = Box::new(closed.reason.clone());

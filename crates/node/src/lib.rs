@@ -27,6 +27,7 @@ mod gossip;
 mod handle;
 mod network;
 mod obey;
+mod ourselves;
 mod owner;
 mod post;
 mod reconfigure;

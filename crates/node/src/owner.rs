@@ -21,6 +21,7 @@ use crate::figures::{Counters, Tallies};
 use crate::finding::{Found, FoundBy, poll_found};
 use crate::handle::Asked;
 use crate::network::Network;
+use crate::ourselves::Ourselves;
 use crate::serving::poll_accept;
 use crate::session::Told;
 use crate::sessions::Session;
@@ -64,6 +65,7 @@ pub(crate) struct Owner<N: Network> {
     backlog: usize,
     pub(crate) finders: Vec<Found>,
     pub(crate) found_by: FoundBy,
+    pub(crate) ourselves: Ourselves,
     /// More peers are wanted than the book has candidates for.
     pub(crate) is_hungry: bool,
     pub(crate) resolving: JoinSet<(Key, Result<Vec<Endpoint>, Reason>)>,
@@ -132,6 +134,7 @@ impl<N: Network> Owner<N> {
             backlog,
             finders: setup.finders.into_iter().map(Found::new).collect(),
             found_by: FoundBy::default(),
+            ourselves: Ourselves::default(),
             is_hungry: true,
             resolving: JoinSet::new(),
             counters: Counters::default(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerage_core::Stage;
+use peerage_core::{ConnectedAddr, Endpoint, Stage};
 use peerage_net::Connection;
 use peerage_peers::{Deadlines, Outcome, Parting, SessionId, Types};
 use tokio::net::TcpStream;
@@ -15,8 +15,8 @@ use crate::post::{Post, Todo};
 
 /// What a session's task tells the owner.
 pub(crate) enum Told<N: Network> {
-    /// The dial has come to another stage.
-    Stage(Stage),
+    /// The dial has reached its peer; from which address of ours, where it was reached directly.
+    Reached(Option<Endpoint>),
     /// The handshake is done. The link stays with the task until it is welcome.
     Greeted(Box<Greeting<N>>),
     /// A message came.
@@ -68,7 +68,7 @@ pub(crate) struct Time {
 }
 
 /// What is being done once a dial has reached its peer.
-const HANDSHAKE: Stage = Stage::Greet("handshake");
+pub(crate) const HANDSHAKE: Stage = Stage::Greet("handshake");
 
 impl Time {
     /// From now on, as these say.
@@ -134,7 +134,14 @@ async fn attempt<N: Network>(
         Begin::Dial(whom) => {
             let reached = network.reach(&whom, time.for_stage(time.reach)).await;
             let connection = reached.map_err(Outcome::Failed)?;
-            ends.tell(Told::Stage(HANDSHAKE)).await;
+            let from = match connection.addr {
+                ConnectedAddr::OutboundDirect { .. } => connection.io.local_addr().ok(),
+                ConnectedAddr::InboundDirect { .. }
+                | ConnectedAddr::OutboundProxy { .. }
+                | ConnectedAddr::InboundProxy { .. }
+                | ConnectedAddr::Isolated { .. } => None,
+            };
+            ends.tell(Told::Reached(from.map(Endpoint::from))).await;
             (connection, Some(whom), false)
         }
         Begin::Accepted(connection) => (connection, None, false),

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use crate::network::{Heard, Network};
 use crate::owner::Owner;
 use crate::post::{Orders, post};
-use crate::session::{Begin, Ends, Greeting, Time, Told, run};
+use crate::session::{Begin, Ends, Greeting, HANDSHAKE, Time, Told, run};
 
 /// The owner's side of a session.
 pub(crate) struct Session<N: Network> {
@@ -56,9 +56,10 @@ impl<N: Network> Owner<N> {
     pub(crate) fn heard(&mut self, id: SessionId, told: Told<N>) {
         let now = self.now();
         match told {
-            Told::Stage(stage) => {
+            Told::Reached(from) => {
+                self.ourselves.reached(from, self.dialled_at(id));
                 // Its deadline may have passed a moment ago.
-                let _dead = self.table.stage(now, id, stage);
+                let _dead = self.table.stage(now, id, HANDSHAKE);
             }
             Told::Greeted(greeting) => self.greeted(id, *greeting),
             Told::Heard(heard) => {

@@ -174,7 +174,16 @@ impl Present {
                 Self::new("unfit", words)
             }
             Standing::Connected => Self::new("connected", "connected".into()),
+            Standing::Ourselves { until } => Self::ourselves(*until),
             other => Self::new("known", other.to_string()),
+        }
+    }
+
+    fn ourselves(until: UnixTime) -> Self {
+        let words = format!("who answers there is this node itself; not dialled before {until}");
+        Self {
+            next: Some(until),
+            ..Self::new("ourselves", words)
         }
     }
 
@@ -200,6 +209,7 @@ impl Present {
             return Self::new("cut", words);
         }
         match entry.retry_at.filter(|until| *until > now) {
+            Some(until) if story.is_ourselves() => Self::ourselves(until),
             Some(until) => {
                 let wait = span(until.0 - now.0);
                 let after = match (entry.failures, story.last_cause()) {

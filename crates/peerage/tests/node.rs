@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peerage::net::Listener;
 use peerage::networks::Described;
-use peerage::node::book::{Address, Identity, Key, Role};
+use peerage::node::book::{Address, Identity, Key, Role, Source, Standing, Tip};
 use peerage::node::peers::{Parting, SessionId};
 use peerage::node::{Event, EventsOf, HandleOf, Keeps, Node};
 use peerage::{Decred, Endpoint, Ethereum, Greeter, Kind, Stage, Zcash};
@@ -141,4 +141,32 @@ async fn silence_is_told_by_what_did_not_come() {
     }
     let [v, ack, auth] = ["no version", "no ack", "no auth"];
     assert_eq!(words, [v, v, v, v, ack, auth]);
+}
+
+/// A node that is told of its own address.
+async fn meets_itself<N: Keeps + Described>(chain: &str) {
+    let node = start::<N>(chain);
+    let key = match &node.identity {
+        Some(identity) => Tip::of(identity.clone(), vec![node.at], Source::Operator),
+        None => Tip::at(node.at, Source::Operator),
+    };
+    let key = (key.key.clone(), node.handle.add(key).await.unwrap()).0;
+    // Longer than any backoff but that of a reason that says never.
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    let overview = node.handle.overview().await.unwrap();
+    assert_eq!(overview.counters.dialled, 1, "{}", N::NETWORK);
+    assert_eq!(overview.book.own, 1, "{}", N::NETWORK);
+    let story = &node.handle.why(key).await.unwrap()[0];
+    let standing = &story.standing;
+    assert!(matches!(standing, Standing::Ourselves { .. }), "{story}");
+    assert!(story.to_string().contains("this node itself"), "{story}");
+    assert!(story.is_ourselves(), "{story}");
+    node.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_dialled_itself_does_not_do_so_again_and_why_says_so() {
+    meets_itself::<Zcash>(CHAINS[0]).await;
+    meets_itself::<Decred>(CHAINS[1]).await;
+    meets_itself::<Ethereum>(CHAINS[2]).await;
 }
