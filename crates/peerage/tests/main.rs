@@ -13,6 +13,7 @@ mod common;
 mod acceptance;
 mod blocking;
 mod crowd;
+mod discovered;
 mod errors;
 mod ethereum;
 mod faulty;
