@@ -16,7 +16,8 @@ use crate::probe::extend;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "It is read from the store of the data directory, also while a daemon writes to it. A peer that the
-book has let go of has a story too.
+book has let go of has a story too. Nobody is called connected unless a daemon runs there: sessions
+that it did not live to end are told as cut.
 
 PEER is an address (zec://host:port, dcr://host:port, enode://…, host:port), a record (enr:…), an
 identity in hexadecimal, or an IP address, for everybody there.
