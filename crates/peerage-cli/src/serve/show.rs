@@ -197,12 +197,13 @@ fn finder_json(finder: &FinderReport) -> Value {
 
 fn finder_words(finder: &FinderReport) -> String {
     let (report, lived) = (&finder.report, finder.lived);
-    let failed = report.seeds.iter().filter(|seed| seed.trouble.is_some());
-    let (name, gave, failed) = (report.source.0, report.gave, failed.count());
-    let failing = match failed {
-        0 => String::new(),
-        failed => format!(", {failed} of {} seeds fail", report.seeds.len()),
-    };
+    let (name, gave, all) = (report.source.0, report.gave, report.seeds.len());
+    let failing = report.seeds.iter();
+    let mut failing = failing.filter_map(|seed| Some((&seed.seed, seed.trouble.as_ref()?)));
+    let failing = failing.next().map_or_else(String::new, |(seed, why)| {
+        let count = 1 + failing.count();
+        format!(", {count} of {all} seeds fail: {seed}, {}", why.kind)
+    });
     format!("{name} found {gave}, {lived} of them greeted{failing}")
 }
 

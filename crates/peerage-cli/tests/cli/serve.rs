@@ -207,6 +207,13 @@ fn a_daemon_that_is_killed_forgets_nothing_and_is_in_no_session() {
     assert!(!words.contains("in a session"), "{words}");
     assert!(words.contains("no daemon runs on this data"), "{words}");
 
+    // A daemon that runs there for another network is in no session on this one either.
+    let other = ["decred", "--chain", "simnet", "--no-seeds", "--no-listen"];
+    let mut decred = Daemon::start(&[&other[..], &data].concat());
+    decred.wait("listening");
+    assert_eq!(now(&why()), "ready", "{}", json_lines(&why())[0]);
+    assert_eq!(decred.end("-TERM").0, 0);
+
     // Who starts again has the peer, the ban and the history, and knows what became of it.
     let mut second = Daemon::start(&dials);
     assert_eq!(second.wait("established")["key"], at);
