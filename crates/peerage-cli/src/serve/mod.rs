@@ -303,7 +303,15 @@ struct Signals {
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     hangup: tokio::signal::unix::Signal,
+    /// Held so that nobody dies of it: the store says that a file may not grow.
+    #[cfg(unix)]
+    _file_size: tokio::signal::unix::Signal,
 }
+
+/// The signal of a file beyond the limit of its process. This number on every Unix that Rust runs on
+/// but Linux on MIPS, where it tells of a process that goes on.
+#[cfg(unix)]
+const SIGXFSZ: i32 = 25;
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
@@ -317,6 +325,8 @@ impl Signals {
             // Whoever started it may leave; nothing is read again yet.
             #[cfg(unix)]
             hangup: signal(SignalKind::hangup())?,
+            #[cfg(unix)]
+            _file_size: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 

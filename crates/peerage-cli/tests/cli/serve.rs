@@ -16,25 +16,8 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(args: &[&str]) -> Self {
-        Self::run(peerage(&Self::all(args)))
-    }
-
-    /// The same for one to which the signal of a file that grows too long is nothing.
-    #[cfg(target_os = "linux")]
-    fn start_deaf(args: &[&str]) -> Self {
-        let of = peerage(&Self::all(args));
-        let mut command = std::process::Command::new("sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
-        command.arg(of.get_program()).args(of.get_args());
-        command.env_remove("PEERAGE_TABLES");
-        Self::run(command)
-    }
-
-    fn all<'a>(args: &[&'a str]) -> Vec<&'a str> {
-        [&["serve", "--json", "--for", "120s"], args].concat()
-    }
-
-    fn run(mut command: std::process::Command) -> Self {
+        let all = [&["serve", "--json", "--for", "120s"], args].concat();
+        let mut command = peerage(&all);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         Self {
@@ -253,8 +236,7 @@ fn limit_files(of: &Daemon, bytes: &str) {
     assert!(set.unwrap().success());
 }
 
-/// As on a full disk: no file may be written to. The daemon ignores the signal that comes with it, as
-/// a full disk sends none.
+/// As on a full disk: no file may be written to.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_daemon_without_room_keeps_its_peers_says_what_to_do_and_recovers() {
@@ -273,7 +255,7 @@ fn a_daemon_without_room_keeps_its_peers_says_what_to_do_and_recovers() {
         "--peer",
         &at,
     ];
-    let mut second = Daemon::start_deaf(&[&REGTEST[..], &dials].concat());
+    let mut second = Daemon::start(&[&REGTEST[..], &dials].concat());
     second.wait("established");
     wait_written(&mut second, &two, &peer, "greeted");
 
