@@ -76,6 +76,8 @@ pub struct Book {
     pub(crate) permits: BTreeSet<Prefix>,
     pub(crate) outage: Outage,
     pub(crate) last_dial: Option<Instant>,
+    /// When somebody was last looked for who could be dialled ahead of its time.
+    pub(crate) last_early: Option<Instant>,
     pub(crate) buried: BTreeMap<Key, Instant>,
     pub(crate) burials: VecDeque<Key>,
     /// Endpoints that turned out to be our own, the latest last, and until when that is believed.
@@ -107,6 +109,7 @@ impl Book {
             permits: BTreeSet::new(),
             outage: Outage::default(),
             last_dial: None,
+            last_early: None,
             buried: BTreeMap::new(),
             burials: VecDeque::new(),
             own: VecDeque::new(),

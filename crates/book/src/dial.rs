@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use peerage_core::ConnectedAddr;
+use peerage_core::{ConnectedAddr, Kind};
 
 use crate::book::{Book, Open};
 use crate::candidate::{Candidate, Class, DialId, Id, Phase};
+use crate::history::What;
 use crate::key::{Address, Identity, Key};
 use crate::moment::{Now, later};
 use crate::prefix::Group;
@@ -97,10 +98,38 @@ struct Taken {
     ips: BTreeSet<IpAddr>,
 }
 
+/// Whether the last dial of a candidate, or its last session, ended in a way that tells nothing of it:
+/// nothing came back.
+fn fell_silent(candidate: &Candidate) -> bool {
+    let ends = candidate
+        .history
+        .iter()
+        .filter_map(|event| match &event.what {
+            What::Failed { cause, .. } | What::Excused { cause, .. } | What::Left { cause, .. } => {
+                Some(Some(cause.kind))
+            }
+            What::Greeted { .. } | What::Cut => Some(None),
+            What::Heard(_)
+            | What::Unfit(_)
+            | What::Fit
+            | What::Banned(_)
+            | What::Unbanned
+            | What::Resolved { .. }
+            | What::Unresolved(_) => None,
+        });
+    matches!(
+        ends.last().flatten(),
+        Some(Kind::Timeout | Kind::Unreachable | Kind::Transport | Kind::ConnectionRefused)
+    )
+}
+
 impl Book {
     /// Whom to dial next, if anyone: static peers first, then anchors, then by chance one that
     /// greeted us before or a new one. By chance means: first the address group, so that many
     /// addresses in one place count as one, then within it the better score.
+    ///
+    /// While nobody is ready, one who greeted us before and fell silent is dialled ahead of its time,
+    /// one in [`Backoff::early`](crate::config::Backoff::early).
     ///
     /// Ordinary candidates only while [`Occupied::free`] is not 0; static ones always.
     pub fn next_dial(&mut self, now: Now, occupied: &Occupied) -> Option<Dial> {
@@ -124,7 +153,39 @@ impl Book {
                 return self.start(id, address, class);
             }
         }
-        None
+        if occupied.free == 0 || self.outage.is_on() {
+            return None;
+        }
+        let (id, address) = self.pick_early(occupied, &taken)?;
+        self.start(id, address, Class::Tried)
+    }
+
+    /// More peers are wanted and nobody is ready: one that greeted us before and fell silent, ahead
+    /// of its time, the one tried least lately. Its wait is for those who have others to
+    /// dial; after a partition most of the network would stand in it.
+    fn pick_early(&mut self, occupied: &Occupied, taken: &Taken) -> Option<(Id, Address)> {
+        let now = self.now.at;
+        let is_soon = self
+            .last_early
+            .is_some_and(|last| now < later(last, self.config.backoff.early));
+        if is_soon {
+            return None;
+        }
+        self.last_early = Some(now);
+        let limit = self.config.outbound_per_group;
+        let silent = self.index.waiting.iter().filter_map(|(_, id)| {
+            let candidate = self.candidates.get(id)?;
+            if !candidate.is_tried() || candidate.role.is_pinned() || !fell_silent(candidate) {
+                return None;
+            }
+            let address = candidate.best(self.config.names)?;
+            let group = self.config.grouping.of(&address);
+            let has_room = taken.groups.get(&group).copied().unwrap_or(0) < limit;
+            let free = has_room && self.is_free(candidate, &address, occupied, taken);
+            free.then_some((candidate.last_attempt, *id, address))
+        });
+        let (_, id, address) = silent.min_by_key(|(tried_at, id, _)| (*tried_at, *id))?;
+        Some((id, address))
     }
 
     /// Whether a [`Self::next_dial`] that gave nobody did so for want of candidates, and not because

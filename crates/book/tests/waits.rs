@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerage_book::{Book, Config, Greeted, Key, Now, Refused, Standing, Tip, What};
+use peerage_book::{Book, Config, Greeted, Key, Now, Occupied, Refused, Standing, Tip, What};
 use peerage_core::{Blame, Kind, Retry, Stage};
 
 use crate::common::{
@@ -247,4 +247,90 @@ fn an_outcome_counts_once() {
     assert!(book.outcome(now, next.id, Ok(Greeted::default())).is_err());
     book.left(now, next.id, &left).unwrap();
     assert!(book.left(now, next.id, &left).is_err());
+}
+
+/// Lets these greet us and fall silent, each as often as it takes to wait an hour.
+fn silenced(count: u64) -> (Book, Now) {
+    let (mut book, mut now) = book();
+    for number in 0..count {
+        known(&mut book, now, apart(number));
+    }
+    // Somebody else works all the time, so that this is no outage of ours.
+    for _ in 0..8 {
+        for _ in 0..count {
+            let Some(next) = book.next_dial(now, &Occupied::with_free(1)) else {
+                break;
+            };
+            if book.get(&next.key).unwrap().successes == 0 {
+                book.outcome(now, next.id, Ok(Greeted::default())).unwrap();
+                let lost = reason(Stage::Keep("receive"), Kind::Left);
+                book.left(now.after(minutes(5)), next.id, &lost).unwrap();
+            } else {
+                let lost = unreached(Kind::Timeout);
+                book.outcome(now, next.id, Err(lost)).unwrap();
+            }
+            book.alive(now);
+            now = now.after(seconds(1));
+        }
+        now = now.after(hours(2));
+    }
+    (book, now)
+}
+
+#[test]
+fn who_fell_silent_is_dialled_early_while_nobody_is_ready() {
+    let (mut book, mut now) = silenced(6);
+    // All fail once more, within seconds.
+    for _ in 0..6 {
+        let next = dial(&mut book, now);
+        let lost = unreached(Kind::Timeout);
+        book.outcome(now, next.id, Err(lost)).unwrap();
+        book.alive(now);
+        now = now.after(seconds(1));
+    }
+    let mut dialled = Vec::new();
+    let begun = now;
+    while now.at < begun.at + minutes(3) {
+        assert_eq!(book.next_dial(now, &Occupied::default()), None, "no slot");
+        if let Some(next) = book.next_dial(now, &Occupied::with_free(1)) {
+            let lost = unreached(Kind::Timeout);
+            book.outcome(now, next.id, Err(lost)).unwrap();
+            book.alive(now);
+            dialled.push(next.key);
+        }
+        now = now.after(seconds(1));
+    }
+    // One in 15 s, and each before any of them again.
+    assert!((11..=13).contains(&dialled.len()), "{}", dialled.len());
+    let first: std::collections::BTreeSet<_> = dialled[..6].iter().collect();
+    assert_eq!(first.len(), 6);
+    book.audit().unwrap();
+}
+
+#[test]
+fn who_turned_us_away_or_never_greeted_us_is_not_dialled_early() {
+    for kind in [
+        Kind::Obsolete,
+        Kind::PeerFull,
+        Kind::Closed,
+        Kind::WrongFork,
+    ] {
+        let (mut book, now) = silenced(1);
+        let next = dial(&mut book, now);
+        let why = reason(Stage::Greet("version"), kind);
+        book.outcome(now, next.id, Err(why)).unwrap();
+        let later = now.after(minutes(1));
+        assert_eq!(
+            book.next_dial(later, &Occupied::with_free(1)),
+            None,
+            "{kind}"
+        );
+    }
+    let (mut book, now) = book();
+    known(&mut book, now, apart(1));
+    let next = dial(&mut book, now);
+    book.outcome(now, next.id, Err(unreached(Kind::Timeout)))
+        .unwrap();
+    let later = now.after(minutes(1));
+    assert_eq!(book.next_dial(later, &Occupied::with_free(1)), None);
 }
