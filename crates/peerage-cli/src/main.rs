@@ -5,11 +5,13 @@
 
 mod args;
 mod book;
+mod broker;
 mod data;
 mod decode;
 mod definition;
 mod demo;
 mod disc;
+mod doctor;
 mod find;
 mod key;
 mod listen;
@@ -66,6 +68,10 @@ enum Command {
     Disc(disc::Args),
     /// Take bytes apart.
     Decode(decode::Args),
+    /// What the operator of a broker runs.
+    Broker(broker::Args),
+    /// What outsiders see of this machine: NATs, firewalls, ports of the router.
+    Doctor(doctor::Args),
     /// Run a network of many nodes in virtual time.
     Sim(sim::Args),
     /// Make or show the key of a node.
@@ -118,12 +124,15 @@ const LAST_FIGURES: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Runs the command until it ends or is interrupted.
 ///
-/// `disc serve` hears of an interrupt itself and is left a moment for its last figures, and `serve`
+/// `disc serve`, `broker stun` and `doctor` hear of an interrupt themselves and are left a moment for
+/// their last figures, and `serve`
 /// says goodbye for as long as that takes; dropping the others closes what they opened.
 async fn run(cli: Cli) -> Result<Exit, output::Failed> {
     let tables = peerage::networks::tables(cli.tables).map_err(output::usage)?;
     let mut out = Out::stdout();
-    let ends_itself = matches!(&cli.command, Command::Disc(args) if args.ends_itself());
+    let ends_itself = matches!(&cli.command, Command::Disc(args) if args.ends_itself())
+        || matches!(&cli.command, Command::Broker(args) if args.ends_itself())
+        || matches!(&cli.command, Command::Doctor(_));
     let is_daemon = matches!(&cli.command, Command::Serve(_));
     let interrupted = async {
         if is_daemon {
@@ -144,6 +153,8 @@ async fn run(cli: Cli) -> Result<Exit, output::Failed> {
             Command::Book(args) => book::run(&args, &tables, &mut out),
             Command::Find(args) => find::run(args, tables, &mut out).await,
             Command::Disc(args) => disc::run(args, tables, &mut out).await,
+            Command::Broker(args) => broker::run(args, &mut out).await,
+            Command::Doctor(args) => doctor::run(args, &mut out).await,
             Command::Decode(args) => decode::run(&args, &tables, &mut out),
             Command::Key(args) => key::run(&args, &tables, &mut out),
             Command::Sim(args) => sim::run(args, &mut out).await,

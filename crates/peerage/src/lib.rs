@@ -15,6 +15,7 @@ mod identity;
 pub mod networks;
 pub mod node;
 mod os;
+pub mod outside;
 mod peer;
 mod probe;
 pub mod protocol;
