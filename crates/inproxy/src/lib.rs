@@ -15,9 +15,12 @@
 //! It deliberately does not hide that it is used: no domain fronting, no obfuscation, no mimicry.
 
 pub mod address;
+pub mod broker;
+pub mod call;
 pub mod compartments;
 pub mod description;
 pub mod destination;
+pub mod envelope;
 pub mod filter;
 pub mod geography;
 pub mod invitation;

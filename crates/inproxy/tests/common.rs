@@ -3,9 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+use ipnet::IpNet;
 use peerage_core::UnixTime;
-use peerage_inproxy::Outside;
+use peerage_inproxy::broker::{Broker, BrokerConfig};
+use peerage_inproxy::call::BrokerClient;
+use peerage_inproxy::destination::Hosts;
 use peerage_inproxy::transport::{Channel, Prepared, Quic, QuicConfig, Role, Transport};
+use peerage_inproxy::{BrokerAddress, Entry, Outside, PartySecret, SignedEntry, SignerSecret};
+use peerage_matcher::{CompartmentId, NetworkProtocol};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -111,5 +117,82 @@ impl Wire {
 
     pub(crate) fn cut(&self) {
         self.task.abort();
+    }
+}
+
+/// The compartment of [`Running`] brokers.
+pub(crate) const COMMON: CompartmentId = CompartmentId([0xc0; 32]);
+
+fn operator() -> SignerSecret {
+    SignerSecret::new(&[0x0f; 32])
+}
+
+/// An entry for every port of loopback.
+pub(crate) fn entry() -> Bytes {
+    let loopback: IpNet = "127.0.0.0/8".parse().unwrap();
+    let entry = Entry {
+        hosts: Hosts::Net(loopback),
+        ports: (1, 65_535),
+        protocol: NetworkProtocol::Tcp,
+        expires: UnixTime(1_900_000_000),
+        tag: "test".into(),
+    };
+    SignedEntry::sign(entry, &operator())
+        .unwrap()
+        .encode()
+        .unwrap()
+}
+
+/// A broker that runs.
+pub(crate) struct Running {
+    pub(crate) address: BrokerAddress,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    /// A broker for one host.
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same with something changed.
+    pub(crate) async fn with(change: impl FnOnce(&mut BrokerConfig)) -> Self {
+        let key = PartySecret::new(OUTSIDE.bytes());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let address = BrokerAddress {
+            target,
+            key: key.public(),
+        };
+        let mut config = BrokerConfig::new(key);
+        config.compartments.add(COMMON).unwrap();
+        config.destinations.signers.insert(operator().public());
+        config.destinations.tags.insert("test".into());
+        config.loopback = true;
+        change(&mut config);
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let broker = Broker::new(config, OUTSIDE).unwrap();
+        let serving = tokio::spawn(async move {
+            let stopped = async { stopped.await.unwrap_or(()) };
+            broker.serve(listener, stopped).await.unwrap();
+        });
+        Self {
+            address,
+            stop: Some(stop),
+            serving,
+        }
+    }
+
+    /// Somebody new who calls it.
+    pub(crate) fn caller(&self) -> BrokerClient {
+        let secret = PartySecret::new(OUTSIDE.bytes());
+        BrokerClient::new(self.address.clone(), secret, OUTSIDE)
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub(crate) async fn stop(mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        (&mut self.serving).await.unwrap();
     }
 }

@@ -6,5 +6,6 @@
 
 mod common;
 
+mod broker;
 mod relay;
 mod transport;
