@@ -1,9 +1,8 @@
 # Keeping: one daemon of three networks and foreign peers of all of them. Part of interop/run, which
 # reads this file; what it uses and does not define is there.
 #
-# Five foreign peers listen and our daemon keeps them: zebra, btcd and dcrd as static peers, geth by
-# discovery, ethereumjs as a static peer. Five more dial us. Daemon and listeners are killed and come
-# back.
+# Five foreign peers listen and our daemon keeps them: zebra, btcd, dcrd and ethereumjs as static
+# peers, geth by discovery. Five more dial us. Daemon and listeners are killed and come back.
 
 build_keep() {
     build_zebra
@@ -25,17 +24,18 @@ declare -A keep_port keep_pid keep_key keep_peer
 # ---- helpers ----------------------------------------------------------------------------------
 
 # free_ports COUNT: ports of 127.0.0.1 that nobody has, neither for TCP nor for UDP, for those who
-# have to keep them over a restart.
+# have to keep them over a restart: below those that the system gives to whoever dials.
 free_ports() {
     python3 - "$1" <<'END'
-import socket, sys
+import random, socket, sys
 
 held = []
 while len(held) < int(sys.argv[1]):
     tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
-    tcp.bind(("127.0.0.1", 0))
+    at = ("127.0.0.1", random.randrange(20000, 32000))
     try:
-        udp.bind(tcp.getsockname())
+        tcp.bind(at)
+        udp.bind(at)
     except OSError:
         continue
     held.append((tcp, udp))
@@ -65,8 +65,10 @@ seconds_since() {
 
 # ---- our daemon -------------------------------------------------------------------------------
 
-# keep_config PING PIN: the daemon's configuration; PIN is geth's enode, or empty to find it.
+# keep_config BANS PING PIN: the daemon's configuration; PIN is geth's enode, or empty to find it.
 keep_config() {
+    local bans=$1
+    shift
     local ping=${1:+ping = \"$1\"} pin=${2:+, \"$2\"}
     cat >"$tmp/keep.toml" <<END
 data = "keep-data"
@@ -78,7 +80,7 @@ chain = "testnet"
 listen = ["127.0.0.1:${keep_port[our-zcash]}"]
 seeds = { table = false }
 static = ["${keep_peer[zebra]}", "${keep_peer[btcd]}"]
-bans = [{ of = "192.0.2.0/24", why = "a ban to be kept" }]
+bans = [$bans]
 $ping
 
 [[node]]
@@ -259,7 +261,7 @@ keep_all() {
     dcrd_rpc dcrd.1 mine || wrong "dcrd made no block" || return 1
 
     # Found and greeted.
-    keep_config "$keep_pings" ""
+    keep_config '"192.0.2.0/24"' "$keep_pings" ""
     began=$(now_ms)
     keep_daemon daemon-1 || return 1
     listener geth 1
@@ -280,7 +282,9 @@ keep_all() {
     for name in "${keep_listeners[@]}"; do
         [ "$(story "$name" | seen get now)" = cut ] || wrong "of a killed daemon, why tells: $(story "$name")" || return 1
     done
-    [ "$pin" = no ] || keep_config "$keep_pings" "${keep_peer[geth]}"
+    # It is not told of the ban again.
+    if [ "$pin" = yes ]; then pin=${keep_peer[geth]}; else pin=; fi
+    keep_config "" "$keep_pings" "$pin"
     began=$(now_ms)
     keep_daemon daemon-2 || return 1
     all_established 0 60 || return 1
