@@ -207,7 +207,7 @@ listener() {
     btcd) start "$file" "$btcd_peer" serve -listen "127.0.0.1:$port" -ping 5s -timeout "${lifetime}s" ;;
     dcrd) dcrd_with_rpc "$file" --listen="127.0.0.1:$port" ;;
     geth)
-        start "$file" env TMPDIR="$tmp" python3 "$here/geth/peer.py" serve "$geth" --port "$port" \
+        start "$file" python3 "$here/geth/peer.py" serve "$geth" --port "$port" \
             --key "$(printf '67%.0s' {1..32})" --discover "$our_enr" --seconds "$lifetime"
         ;;
     ethereumjs)
@@ -228,7 +228,7 @@ dialler() {
         dcrd_with_rpc "$file" --listen=127.0.0.1:0
         dcrd_rpc "$file" mine && dcrd_rpc "$file" dial "127.0.0.1:${keep_port[our-decred]}"
         ;;
-    geth) start "$file" env TMPDIR="$tmp" python3 "$here/geth/peer.py" serve "$geth" --dial "$our_enode" --seconds "$lifetime" ;;
+    geth) start "$file" python3 "$here/geth/peer.py" serve "$geth" --dial "$our_enode" --seconds "$lifetime" ;;
     ethereumjs) start "$file" node "$ethereumjs" dial "${private_js[@]}" --eth 68,69 --hold "$lifetime" --seconds "$lifetime" "$our_enode" ;;
     esac
 }
