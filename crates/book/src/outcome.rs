@@ -119,6 +119,23 @@ impl Book {
                 self.index.by_key.get(&key).copied()?
             }
         };
+        Some(self.seat(id, key, greeted))
+    }
+
+    /// A peer without an identity that dialled us from where this candidate was dialled at the same
+    /// time, and whose connection stays in place of that dial. Of what it says only its name is
+    /// believed: that it is the candidate is likely, and not proven. `None` if nobody knows the
+    /// candidate any more.
+    pub fn arrived_for(&mut self, now: Now, key: &Key, agent: PeerText) -> Option<DialId> {
+        self.now = now;
+        self.alive(now);
+        let id = *self.index.by_key.get(key)?;
+        let services = None;
+        Some(self.seat(id, key.clone(), Greeted { services, agent }))
+    }
+
+    /// A session that a candidate began.
+    fn seat(&mut self, id: Id, key: Key, greeted: Greeted) -> DialId {
         let dial = DialId(self.next_dial);
         self.next_dial += 1;
         let open = Open {
@@ -126,13 +143,13 @@ impl Book {
             key,
             address: None,
             group: Group::Local,
-            since: now.at,
+            since: self.now.at,
             greeted: true,
         };
         self.open.insert(dial, open);
         self.change(id, |candidate| candidate.phase = Phase::Busy(dial));
         self.greeted(id, None, Direction::Inbound, greeted);
-        Some(dial)
+        dial
     }
 
     /// A session ended.

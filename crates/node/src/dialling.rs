@@ -50,6 +50,7 @@ impl<N: Network> Owner<N> {
         match self.table.dial(now, asked) {
             Ok(id) => {
                 self.counters.dialled += 1;
+                self.dials_host(addr, &dial.key);
                 self.publish(Event::Dialling {
                     id,
                     key: dial.key,

@@ -19,6 +19,7 @@
 
 mod acting;
 mod command;
+mod crossing;
 mod dialling;
 mod events;
 mod figures;

@@ -43,6 +43,12 @@ pub trait Network: Send + Sync + 'static {
     /// Its name.
     const NETWORK: peerage_core::Network;
 
+    /// Whether peers prove who they are. Where they do not, an address is all that tells two
+    /// connections with one peer.
+    fn has_identities(&self) -> bool {
+        true
+    }
+
     /// Connects.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::command::Command;
+use crate::crossing::Hosts;
 use crate::events::Event;
 use crate::figures::{Counters, Tallies};
 use crate::finding::{Found, FoundBy, poll_found};
@@ -66,6 +67,7 @@ pub(crate) struct Owner<N: Network> {
     pub(crate) finders: Vec<Found>,
     pub(crate) found_by: FoundBy,
     pub(crate) ourselves: Ourselves,
+    pub(crate) hosts: Hosts,
     /// More peers are wanted than the book has candidates for.
     pub(crate) is_hungry: bool,
     pub(crate) resolving: JoinSet<(Key, Result<Vec<Endpoint>, Reason>)>,
@@ -135,6 +137,7 @@ impl<N: Network> Owner<N> {
             finders: setup.finders.into_iter().map(Found::new).collect(),
             found_by: FoundBy::default(),
             ourselves: Ourselves::default(),
+            hosts: Hosts::default(),
             is_hungry: true,
             resolving: JoinSet::new(),
             counters: Counters::default(),

@@ -82,7 +82,10 @@ impl<N: Network> Owner<N> {
         while let Some(number) = self.admission.poll_displaced() {
             self.displace(number);
         }
-        let admitted = self.table.admit(now, connection.addr, Standing::Ordinary);
+        let tie = self.tie_of_hosts(&connection);
+        let admitted = self
+            .table
+            .admit_crossing(now, connection.addr, Standing::Ordinary, tie);
         let Ok(admitted) = admitted else {
             self.counters.not_admitted += 1;
             let _released = self.admission.release(permit);
@@ -97,6 +100,7 @@ impl<N: Network> Owner<N> {
         self.begin(admitted.id, None, begin, time);
         if let Some(session) = self.sessions.get_mut(&admitted.id) {
             session.permit = Some(permit);
+            session.stands_for = self.hosts.dialled(now, addr, self.deadlines.attempt);
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Session<N: Network> {
     pub(crate) permit: Option<Permit>,
     /// What it told of others, on networks where peers do.
     pub(crate) hearsay: Option<Box<Hearsay>>,
+    /// Whom we dialled, or do, where it comes from; on networks without identities.
+    pub(crate) stands_for: Option<Key>,
     /// What the handshake said, until it is told.
     pub(crate) profile: Option<Box<<N::Types as Types>::Profile>>,
 }
@@ -44,6 +46,7 @@ impl<N: Network> Owner<N> {
             held: VecDeque::new(),
             permit: None,
             hearsay: None,
+            stands_for: None,
             profile: None,
         };
         self.sessions.insert(id, session);
@@ -135,9 +138,12 @@ impl<N: Network> Owner<N> {
         match dialled {
             Some(dial) => self.book_outcome(dial, Ok(greeted)),
             None => {
-                self.occupied.arrived(&key, &addr);
+                self.arrived_at_host(&key, &addr);
                 let now = self.book_now();
-                let arrived = self.book.arrived(now, &addr, identity, greeted);
+                let arrived = match self.stands_for(id, &addr) {
+                    Some(candidate) => self.book.arrived_for(now, &candidate, greeted.agent),
+                    None => self.book.arrived(now, &addr, identity, greeted),
+                };
                 if let Some(dial) = arrived {
                     self.in_book.insert(id, dial);
                 }

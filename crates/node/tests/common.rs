@@ -3,7 +3,7 @@
 //! Both ends say `hello NAME VERSION`, and `-` is no name. Then: `ping N`, `pong N`, `ask KEY`,
 //! `ans KEY`, `getaddr`, `addr ENDPOINT,ENDPOINT`, `bye WORD`; everything else is gossip.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use peerage_book::{Address, GossipEntry, Greeted, Identity, Key, Role, Verdict};
@@ -13,7 +13,7 @@ use peerage_net::{Connection, Listener};
 use peerage_node::{Event, Events, Handle, Heard, Link, Live, Network, Setup, Whom, start};
 use peerage_peers::{AdmissionRules, Config, Outcome, Parting, Phase, SessionId, Tie, Types};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
 /// A network whose peers are known by a name, or not at all.
@@ -21,6 +21,8 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) struct Toy {
     pub(crate) name: &'static str,
     pub(crate) version: u32,
+    /// Where its dials come from.
+    pub(crate) host: Ipv4Addr,
 }
 
 #[derive(Clone, Debug)]
@@ -129,12 +131,18 @@ impl Network for Toy {
 
     const NETWORK: peerage_core::Network = peerage_core::Network("toy");
 
+    fn has_identities(&self) -> bool {
+        self.name != "-"
+    }
+
     async fn reach(&self, whom: &Whom, deadline: Instant) -> Result<Connection<TcpStream>, Reason> {
         let Address::At(endpoint) = whom.address else {
             panic!("names are not for toys");
         };
         let to = SocketAddr::new(endpoint.ip(), endpoint.port());
-        let connecting = timeout_at(deadline, TcpStream::connect(to)).await;
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((self.host, 0).into()).unwrap();
+        let connecting = timeout_at(deadline, socket.connect(to)).await;
         let io = connecting.map_err(|_| reason(Stage::Reach, Kind::Timeout, "slow"))?;
         let io = io.map_err(|_| reason(Stage::Reach, Kind::Unreachable, "nobody there"))?;
         Ok(Connection {
@@ -264,7 +272,11 @@ pub(crate) struct Running {
 }
 
 pub(crate) fn listener() -> (Listener, Endpoint) {
-    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    listener_at(Ipv4Addr::LOCALHOST)
+}
+
+pub(crate) fn listener_at(host: Ipv4Addr) -> (Listener, Endpoint) {
+    let listener = Listener::bind((host, 0).into()).unwrap();
     let at = listener.local_endpoint().unwrap();
     (listener, at)
 }
@@ -276,11 +288,19 @@ pub(crate) fn nowhere() -> Endpoint {
 
 /// A node without a name that listens, after `change`.
 pub(crate) fn node(change: impl FnOnce(&mut Setup<Toy>)) -> Running {
-    let (listener, at) = listener();
+    node_at(listener(), change)
+}
+
+/// The same at this listener.
+pub(crate) fn node_at(
+    (listener, at): (Listener, Endpoint),
+    change: impl FnOnce(&mut Setup<Toy>),
+) -> Running {
     let mut setup = Setup {
         network: Toy {
             name: "-",
             version: 7,
+            host: Ipv4Addr::LOCALHOST,
         },
         peers: Config::zcash(),
         status: 1,

@@ -1,5 +1,7 @@
 //! A node that is changed while its peers are here.
 
+use std::net::Ipv4Addr;
+
 use peerage_book::{BanWish, PinWish, Role, Subject, WishError, Wishes};
 use peerage_core::Kind;
 use peerage_node::{Change, Event};
@@ -137,6 +139,7 @@ async fn a_change_with_a_wish_that_cannot_be_granted_changes_nothing() {
         }),
         network: Some((
             Toy {
+                host: Ipv4Addr::LOCALHOST,
                 name: "new",
                 version: 9,
             },
@@ -172,6 +175,7 @@ async fn new_tables_judge_those_who_are_here_and_greet_those_who_come() {
     let stays = node.established().await;
     let new = lives(new);
     let network = Toy {
+        host: Ipv4Addr::LOCALHOST,
         name: "-",
         version: 8,
     };

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use peerage_core::{Failure as _, Reason, Stage};
+use peerage_core::{Failure as _, Kind, Reason, Stage};
 
 use crate::cause::{Cause, KEEP};
 use crate::error::{Dead, Refused};
@@ -62,6 +62,15 @@ impl End {
             reason,
             say: Some(refused.parting()),
         }
+    }
+}
+
+/// Whether the connection was closed without a word.
+fn is_hangup(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Left => true,
+        Outcome::Failed(reason) => matches!(reason.kind, Kind::Closed | Kind::Transport),
+        Outcome::Goodbye(_) | Outcome::Refused(_) => false,
     }
 }
 
@@ -154,7 +163,14 @@ impl<T: Types> Table<T> {
             Some(pending) => pending.stage,
             None => KEEP,
         };
+        // The other end keeps its own dial of the two, and has no words for it.
+        let is_crossed = matches!(stage, Stage::Greet(_)) && is_hangup(&outcome);
+        let pending = self.pending.get(&id).filter(|_| is_crossed);
+        let is_crossed = pending.is_some_and(|dial| self.is_crossed(dial));
         let (ending, reason) = match outcome {
+            Outcome::Left | Outcome::Failed(_) if is_crossed => {
+                (Ending::Left, Cause::Duplicate.reason())
+            }
             Outcome::Left => (Ending::Left, Cause::Left { stage }.reason()),
             Outcome::Goodbye(reason) => (Ending::Goodbye, reason),
             Outcome::Failed(reason) => (Ending::Failed, reason),

@@ -132,6 +132,8 @@ impl<T: Types> Table<T> {
             identity: Some(dial.identity),
             addr: dial.addr.map(|addr| ConnectedAddr::OutboundDirect { addr }),
             stage: Stage::Reach,
+            tie: Tie::Older,
+            rival: None,
             since: at,
             attempt_ends: at + self.config.deadlines.attempt,
             stage_ends: at + self.config.deadlines.of(Stage::Reach),
@@ -152,6 +154,26 @@ impl<T: Types> Table<T> {
         addr: ConnectedAddr,
         standing: Standing,
     ) -> Result<Admitted, Refused> {
+        self.admit_crossing(now, addr, standing, Tie::Older)
+    }
+
+    /// The same on a network where peers are known by their address alone. `tie` says which
+    /// connection stays if we dial the host that this one comes from, by what both ends see: the two
+    /// addresses.
+    ///
+    /// If it is ours, this one is refused at once; if it is theirs, this one is greeted beyond the
+    /// share of its address group, and ours goes when the handshake is done, unless it is established
+    /// by then.
+    ///
+    /// # Errors
+    /// Why it is to be closed without a word.
+    pub fn admit_crossing(
+        &mut self,
+        now: Instant,
+        addr: ConnectedAddr,
+        standing: Standing,
+        tie: Tie,
+    ) -> Result<Admitted, Refused> {
         let at = self.tick(now);
         self.check_open()?;
         let (limits, direction) = (self.config.limits, Direction::Inbound);
@@ -162,10 +184,23 @@ impl<T: Types> Table<T> {
             standing,
             group: self.config.groups.of_connection(&addr),
         };
-        self.check_group(&slot)?;
+        let rival = match tie {
+            Tie::Keep(_) => self.crossing(now, &addr),
+            Tie::Older => None,
+        };
+        match (rival, tie) {
+            (Some(existing), Tie::Keep(direction)) => {
+                if direction == Direction::Outbound || self.active.contains_key(&existing) {
+                    return Err(Refused::AlreadyConnected { existing });
+                }
+            }
+            (_, Tie::Older) | (None, Tie::Keep(_)) => self.check_group(&slot)?,
+        }
         let mut limit = self.config.deadlines.attempt;
         let mut fate = Fate::Greet;
-        if let Err(full) = self.check_inbound(standing) {
+        if rival.is_none()
+            && let Err(full) = self.check_inbound(standing)
+        {
             if self.counts.refusing() >= limits.refusing {
                 return Err(full);
             }
@@ -179,6 +214,8 @@ impl<T: Types> Table<T> {
             identity: None,
             addr: Some(addr),
             stage: Stage::Greet("accept"),
+            tie,
+            rival,
             since: at,
             attempt_ends: at + limit,
             stage_ends: at + limit.min(self.config.deadlines.stage),
@@ -186,6 +223,54 @@ impl<T: Types> Table<T> {
         };
         let id = self.insert_pending(at, pending);
         Ok(Admitted { id, fate })
+    }
+
+    /// Our dial to the host that this inbound connection comes from: under way, or established no
+    /// longer ago than an attempt may take, and not given up for another one already. Hosts of near
+    /// networks are not told apart.
+    pub fn crossing(&self, now: Instant, addr: &ConnectedAddr) -> Option<SessionId> {
+        let ConnectedAddr::InboundDirect { addr: from } = addr else {
+            return None;
+        };
+        let at = self.shown_at(now);
+        let group = self.config.groups.of(from.ip())?;
+        let goes_there = |slot: &Slot, addr: Option<&ConnectedAddr>| {
+            let to = match addr {
+                Some(ConnectedAddr::OutboundDirect { addr }) => Some(addr.ip()),
+                _ => None,
+            };
+            slot.group == Some(group) && to == Some(from.ip())
+        };
+        let given_up = |id: SessionId| {
+            let mut pending = self.pending.values();
+            pending.any(|pending| pending.rival == Some(id))
+        };
+        let recent = self.config.deadlines.attempt;
+        let pending = self.pending.iter();
+        let pending = pending.filter(|(_, of)| goes_there(&of.slot, of.addr.as_ref()));
+        let active = self.active.iter().filter(|(_, of)| {
+            let age = at.saturating_duration_since(of.since);
+            age <= recent && goes_there(&of.slot, Some(&of.addr))
+        });
+        let ids = pending.map(|(id, _)| *id).chain(active.map(|(id, _)| *id));
+        ids.filter(|id| !given_up(*id)).min()
+    }
+
+    /// Whether somebody who is known by the address alone dials us, or did, from where this dial
+    /// goes.
+    pub(crate) fn is_crossed(&self, dial: &Pending<T>) -> bool {
+        let Some(ConnectedAddr::OutboundDirect { addr: to }) = dial.addr else {
+            return false;
+        };
+        let comes_from = |tie: Tie, addr: Option<&ConnectedAddr>| match (tie, addr) {
+            (Tie::Keep(_), Some(ConnectedAddr::InboundDirect { addr })) => addr.ip() == to.ip(),
+            _ => false,
+        };
+        let mut pending = self.pending.values();
+        let mut active = self.active.values();
+        dial.slot.group.is_some()
+            && (pending.any(|of| comes_from(of.tie, of.addr.as_ref()))
+                || active.any(|of| comes_from(of.tie, Some(&of.addr))))
     }
 
     /// Whether another inbound handshake makes sense.

@@ -129,6 +129,14 @@ impl<T: Types> Table<T> {
             let loser = self.contest(at, id, existing, greeted.tie)?;
             return Ok(self.replace(at, id, loser, slot));
         }
+        if let Some(rival) = self.pending.get(&id).and_then(|pending| pending.rival) {
+            if self.active.contains_key(&rival) {
+                return Err(Refused::AlreadyConnected { existing: rival });
+            }
+            if let Some(slot) = self.take_over(at, id, (rival, &greeted.identity), slot) {
+                return Ok(slot);
+            }
+        }
         let limit = self.config.limits.active(slot.direction);
         if !slot.standing.is_exempt() && self.counts.active(slot.direction) >= limit {
             let evicted = match slot.direction {
@@ -163,6 +171,30 @@ impl<T: Types> Table<T> {
         }
     }
 
+    /// An inbound connection takes the place of our dial to the same host, and its slot, if that is
+    /// still under way.
+    fn take_over(
+        &mut self,
+        at: Instant,
+        id: SessionId,
+        (rival, identity): (SessionId, &T::Identity),
+        slot: Slot,
+    ) -> Option<Slot> {
+        let old = self.pending.get(&rival)?.slot;
+        self.tell(Event::AlreadyConnected {
+            identity: identity.clone(),
+            kept: id,
+            dropped: rival,
+            direction: old.direction,
+        });
+        self.finish(at, rival, End::by(&Cause::Duplicate));
+        Some(Slot {
+            counts_as: old.counts_as,
+            standing: slot.standing.max(old.standing),
+            ..slot
+        })
+    }
+
     /// The inbound peer that would make room now.
     fn evictable(&self, at: Instant) -> Option<SessionId> {
         let rules = self.config.evict?;
@@ -179,9 +211,9 @@ impl<T: Types> Table<T> {
     }
 
     fn promote(&mut self, at: Instant, id: SessionId, slot: Slot, greeted: Greeted<T>) {
-        if self.remove_pending(id).is_none() {
+        let Some(pending) = self.remove_pending(id) else {
             return;
-        }
+        };
         self.counts.insert(&slot);
         let _ = self.by_identity.insert(greeted.identity.clone(), id);
         let event = Event::Established {
@@ -193,6 +225,7 @@ impl<T: Types> Table<T> {
             slot,
             identity: greeted.identity,
             addr: greeted.addr,
+            tie: pending.tie,
             profile: greeted.profile,
             since: at,
             pulse: Pulse::new(at, &self.config.keepalive),

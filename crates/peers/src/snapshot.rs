@@ -140,7 +140,7 @@ impl<T: Types> Table<T> {
         size_of::<crate::state::Active<T>>()
     }
 
-    fn shown_at(&self, now: Instant) -> Instant {
+    pub(crate) fn shown_at(&self, now: Instant) -> Instant {
         let mut clock = self.clock;
         clock.advance(now, None).0
     }

@@ -11,7 +11,7 @@ use crate::meter::Traffic;
 use crate::requests::Requests;
 use crate::slot::Slot;
 use crate::theirs::Theirs;
-use crate::types::Types;
+use crate::types::{SessionId, Tie, Types};
 
 /// An attempt under way, or one that is being turned away.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ pub(crate) struct Pending<T: Types> {
     pub(crate) identity: Option<T::Identity>,
     pub(crate) addr: Option<ConnectedAddr>,
     pub(crate) stage: Stage,
+    /// Inbound, where peers are known by address: which of two connections with its host stays.
+    pub(crate) tie: Tie,
+    /// Our dial that goes when this one is established.
+    pub(crate) rival: Option<SessionId>,
     pub(crate) since: Instant,
     pub(crate) attempt_ends: Instant,
     pub(crate) stage_ends: Instant,
@@ -39,6 +43,8 @@ pub(crate) struct Active<T: Types> {
     pub(crate) slot: Slot,
     pub(crate) identity: T::Identity,
     pub(crate) addr: ConnectedAddr,
+    /// See [`Pending::tie`].
+    pub(crate) tie: Tie,
     pub(crate) profile: T::Profile,
     pub(crate) since: Instant,
     pub(crate) pulse: Pulse,

@@ -82,7 +82,7 @@ pub enum Tie {
 
 impl Tie {
     /// The connection dialled by the greater of the two survives. `ours` and `theirs` are what both
-    /// ends know of each other: node keys, or the nonces of the two `version` messages.
+    /// ends know of each other: node keys, or addresses where there are none.
     ///
     /// ```
     /// use peerage_core::Direction;

@@ -337,9 +337,9 @@ fn new_rules_hold_for_those_who_are_at_the_door_already() {
     };
     door.set_rules(now, fewer);
     door.check().unwrap();
-    // First the older of the crowd, then the oldest of all.
+    // First the older of the crowd, then the one that had come again.
     let displaced: Vec<_> = std::iter::from_fn(|| door.poll_displaced()).collect();
-    assert_eq!(displaced, [permits[0].number(), permits[1].number()]);
+    assert_eq!(displaced, [permits[0].number(), permits[6].number()]);
     assert_eq!((door.live(), door.remembered()), (5, 3));
     assert!(matches!(
         door.try_admit(now, nth(3)),
@@ -349,6 +349,6 @@ fn new_rules_hold_for_those_who_are_at_the_door_already() {
         .into_iter()
         .map(|permit| door.release(permit))
         .collect();
-    assert_eq!(given_back, [false, false, true, true, true, true, true]);
+    assert_eq!(given_back, [false, true, true, true, true, true, false]);
     door.check().unwrap();
 }

@@ -173,6 +173,23 @@ impl World {
         self.table.established(self.now, id, greeted)
     }
 
+    /// The handshake is done, with the other end there.
+    pub(crate) fn greet_at(
+        &mut self,
+        id: SessionId,
+        n: u32,
+        addr: ConnectedAddr,
+    ) -> Result<(), Refused> {
+        let greeted = Greeted {
+            identity: n,
+            addr,
+            profile: 200,
+            standing: Standing::Ordinary,
+            tie: Tie::Older,
+        };
+        self.table.established(self.now, id, greeted)
+    }
+
     /// An established peer that we dialled.
     pub(crate) fn out(&mut self, n: u32) -> SessionId {
         let id = self.dial(n).unwrap();

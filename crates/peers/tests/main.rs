@@ -10,6 +10,7 @@ mod admission;
 mod adversary;
 mod common;
 mod config;
+mod crossing;
 mod defects;
 mod evict;
 mod inventory;

@@ -35,6 +35,8 @@ impl Keeps for Ethereum {
         customs::judge_record(&forks, record.raw("eth"), candidate.source.0)
     }
 
+    const HAS_IDENTITIES: bool = true;
+
     fn identity(info: &PeerInfo) -> Option<Identity> {
         customs::identity(info)
     }

@@ -23,6 +23,7 @@ impl<D: Customs> Keeps for D {
     type RequestKey = Command;
 
     const ANSWERS_COME_UNASKED: bool = true;
+    const HAS_IDENTITIES: bool = false;
 
     fn customs() -> Config {
         D::config()

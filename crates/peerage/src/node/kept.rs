@@ -50,6 +50,9 @@ pub trait Keeps:
     /// What a candidate's claims say about dialling it.
     fn judge_candidate(local: &Self::Local, candidate: &Candidate) -> Verdict;
 
+    /// Whether peers prove who they are; see [`peerage_node::Network::has_identities`].
+    const HAS_IDENTITIES: bool;
+
     /// Who a peer has proven to be, where peers have identities.
     fn identity(info: &Self::Info) -> Option<Identity>;
 
@@ -123,6 +126,10 @@ impl<N: Keeps> peerage_node::Network for Keeper<N> {
 
     const NETWORK: Network = N::NETWORK;
     const ANSWERS_COME_UNASKED: bool = N::ANSWERS_COME_UNASKED;
+
+    fn has_identities(&self) -> bool {
+        N::HAS_IDENTITIES
+    }
 
     async fn reach(&self, whom: &Whom, deadline: Instant) -> Result<Connection<TcpStream>, Reason> {
         let target = target(&whom.address);
