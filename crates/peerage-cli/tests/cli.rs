@@ -1,6 +1,7 @@
 //! The commands as a person or a script meets them: text, JSON, exit codes.
 #![cfg(test)]
 
+mod common;
 #[path = "cli/ethereum.rs"]
 mod ethereum;
 #[path = "cli/find.rs"]
@@ -9,38 +10,11 @@ mod find;
 mod serve;
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-fn peerage(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_peerage"));
-    command
-        .args(args)
-        .env_remove("PEERAGE_TABLES")
-        .env_remove("PEERAGE_KEY_FILE")
-        .env_remove("PEERAGE_DATA");
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    peerage(args).output().unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn json_lines(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
+use common::{code, json_lines, peerage, run, stderr};
 
 /// A running `listen`, ended with the value.
 struct Listener {

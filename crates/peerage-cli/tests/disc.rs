@@ -1,34 +1,14 @@
 //! Discovery as a person or a script meets it: `disc`, `find`, `decode packet`, `key to-enr`.
 #![cfg(test)]
 
+mod common;
+
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Output, Stdio};
 
 use serde_json::Value;
 
-fn peerage(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_peerage"));
-    command
-        .args(args)
-        .env_remove("PEERAGE_TABLES")
-        .env_remove("PEERAGE_KEY_FILE");
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    peerage(args).output().unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
+use common::{code, json_lines, peerage, run, stderr};
 
 /// A running `disc serve`, ended with the value.
 struct Server {
@@ -78,7 +58,7 @@ fn a_node_answers_every_question() {
     let server = Server::start(&["--talk-echo", "echo"]);
     let pings = ask("ping", &["--times", "8", &server.enr]);
     assert_eq!(code(&pings), 0);
-    let pongs = lines(&pings);
+    let pongs = json_lines(&pings);
     assert_eq!(pongs.len(), 8);
     for pong in &pongs {
         assert_eq!(pong["type"], "pong");
@@ -87,7 +67,7 @@ fn a_node_answers_every_question() {
     }
 
     let found = ask("findnode", &[&server.enr]);
-    let found = lines(&found);
+    let found = json_lines(&found);
     assert_eq!(found[0]["enr"], server.enr.as_str());
     assert_eq!(
         (&found[1]["type"], &found[1]["count"]),
@@ -99,16 +79,16 @@ fn a_node_answers_every_question() {
         &["--protocol", "echo", "--payload", "0xc0ffee", &server.enr],
     );
     assert_eq!(code(&said), 0);
-    assert_eq!(lines(&said)[0]["payload"], "c0ffee");
+    assert_eq!(json_lines(&said)[0]["payload"], "c0ffee");
     let unknown = ask("talk", &["--protocol", "other", &server.enr]);
     assert_eq!(code(&unknown), 1, "nothing is no answer");
 
     let resolved = ask("resolve", &[&server.enr]);
     assert_eq!(code(&resolved), 0);
-    assert_eq!(lines(&resolved)[0]["enr"], server.enr.as_str());
+    assert_eq!(json_lines(&resolved)[0]["enr"], server.enr.as_str());
     let lookup = ask("lookup", &["--target", &server.node_id, &server.enr]);
     assert_eq!(code(&lookup), 0);
-    assert_eq!(lines(&lookup)[0]["node_id"], server.node_id.as_str());
+    assert_eq!(json_lines(&lookup)[0]["node_id"], server.node_id.as_str());
 }
 
 #[test]
@@ -121,7 +101,7 @@ fn a_silent_node_is_a_reason_and_a_taken_port_the_environments_fault() {
     let record = String::from_utf8(record.stdout).unwrap();
     let silent = ask("ping", &["--timeout", "100ms", record.trim()]);
     assert_eq!(code(&silent), 1);
-    let line = &lines(&silent)[0];
+    let line = &json_lines(&silent)[0];
     assert_eq!(
         (&line["type"], &line["doing"]),
         (&"failed".into(), &"ping".into())
@@ -131,7 +111,7 @@ fn a_silent_node_is_a_reason_and_a_taken_port_the_environments_fault() {
     let at = format!("127.0.0.1:{port}");
     let serve = run(&["disc", "serve", "--bind", &at, "--for", "1s"]);
     assert_eq!(code(&serve), 3);
-    let said = String::from_utf8(serve.stderr).unwrap();
+    let said = stderr(&serve);
     assert!(said.contains("in use") && said.contains(&port), "{said}");
     assert_eq!(code(&run(&["disc", "ping", "enr:-x"])), 2);
 }
@@ -160,7 +140,7 @@ fn nodes_of_the_chain_are_found_and_others_only_when_asked_for() {
         all.extend(args);
         let found = run(&all);
         assert_eq!(code(&found), 0);
-        lines(&found)
+        json_lines(&found)
     };
     let found = find(&["--count", "1"]);
     assert_eq!(found[0]["node_id"], mainnet.node_id.as_str());
@@ -206,7 +186,7 @@ fn a_key_becomes_a_record_that_reads_back() {
     let text = String::from_utf8(made.stdout).unwrap();
     let read = run(&["decode", "enr", text.trim(), "--json"]);
     assert_eq!(code(&read), 0);
-    let read = &lines(&read)[0];
+    let read = &json_lines(&read)[0];
     assert_eq!(read["seq"], 5);
     assert_eq!(
         (&read["udp4"], &read["tcp4"]),
@@ -216,7 +196,7 @@ fn a_key_becomes_a_record_that_reads_back() {
     assert_eq!(read["eth"]["fits"], true);
     // The public key is that of the file.
     let shown = run(&["key", "show", &key, "--json"]);
-    assert_eq!(lines(&shown)[0]["public_key"], read["public_key"]);
+    assert_eq!(json_lines(&shown)[0]["public_key"], read["public_key"]);
 }
 
 /// The packets of the specification, by its own expectations.
@@ -238,7 +218,7 @@ fn the_specifications_packets_are_explained() {
         }
         let read = run(&args);
         assert_eq!(code(&read), 0, "{}", packet["name"]);
-        let fields = &lines(&read)[0]["fields"];
+        let fields = &json_lines(&read)[0]["fields"];
         assert_eq!(fields["flag"], expected["flag"]);
         if let Some(nonce) = hex(&params["nonce"]) {
             assert_eq!(fields["nonce"], nonce);
