@@ -6,6 +6,7 @@ use peerage_book::{Entry, Key};
 use peerage_core::{Direction, Kind, UnixTime};
 use peerage_peers::{Closed, Ending, Misdeed, Phase, Snapshot, Types};
 
+use crate::finding::FinderReport;
 use crate::network::Network;
 
 /// Figures of a node.
@@ -19,6 +20,8 @@ pub struct Overview {
     pub bans: usize,
     /// The book in numbers.
     pub book: peerage_book::Figures,
+    /// What each finder has found.
+    pub finders: Vec<FinderReport>,
     /// How the store is doing, where there is one.
     pub store: Option<peerage_store::Status>,
     /// Counters since the start.

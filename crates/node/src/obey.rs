@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::command::{Command, Sent};
 use crate::figures::{Overview, Peer};
-use crate::finding::Found;
+use crate::finding::{FinderReport, Found};
 use crate::handle::{Audience, Removed, RequestError};
 use crate::network::Network;
 use crate::owner::Owner;
@@ -41,10 +41,7 @@ impl<N: Network> Owner<N> {
                 reply(answer, subscription);
             }
             Command::Overview(answer) => reply(answer, self.overview()),
-            Command::Reports(answer) => {
-                let reports = self.finders.iter().map(Found::report);
-                reply(answer, reports.collect());
-            }
+            Command::Reports(answer) => reply(answer, self.reports()),
             Command::Stories(key, answer) => reply(answer, self.book.story(&key)),
             Command::Entry(key, answer) => reply(answer, self.book.get(&key)),
             Command::Page(which, after, most, answer) => {
@@ -156,6 +153,7 @@ impl<N: Network> Owner<N> {
             known: self.book.len(),
             bans: self.book.bans().len(),
             book: self.book.figures(),
+            finders: self.reports(),
             store: self.store.as_ref().map(|(store, _)| store.status()),
             counters: self.counters,
             ended: self.tallies.ended.iter().map(|(of, n)| (*of, *n)).collect(),
@@ -168,6 +166,10 @@ impl<N: Network> Owner<N> {
             undelivered: self.undelivered.len(),
             subscriptions: self.subscribers.len(),
         }
+    }
+
+    fn reports(&self) -> Vec<FinderReport> {
+        self.finders.iter().map(Found::report).collect()
     }
 
     /// A session with what the handshake said and what the book knows.

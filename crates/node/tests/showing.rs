@@ -75,7 +75,9 @@ async fn what_happened_is_counted_by_what_it_was() {
         Kind::Unreachable,
     );
     assert!(unreachable >= 1, "{:?}", of.ended);
-    let report = &node.handle.finders().await.unwrap()[0];
+    let reports = node.handle.finders().await.unwrap();
+    assert_eq!(of.finders, reports);
+    let report = &reports[0];
     assert_eq!((report.report.gave, report.taken, report.lived), (2, 2, 1));
     assert!(report.is_over);
     drop(lines);

@@ -164,6 +164,7 @@ impl Log<'_> {
             "not_admitted": of.counters.not_admitted,
             "refused_banned": of.counters.banned,
             "accept_failed": of.counters.accept_failed,
+            "late_answers": of.counters.late_answers,
             "unwritten": store.map(|store| store.offered - store.written),
             "trouble": trouble,
             "finders": finders.iter().map(finder_json).collect::<Vec<_>>(),

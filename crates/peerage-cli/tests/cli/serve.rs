@@ -327,6 +327,7 @@ fn a_banned_peer_is_kept_away_after_a_restart_and_let_in_again() {
         assert_eq!(news["type"], "status", "{news}");
         assert_eq!((&news["known"], &news["bans"]), (&1.into(), &1.into()));
         assert_eq!((&news["dialled"], &news["active"]), (&0.into(), &0.into()));
+        assert!(news["finders"].is_array(), "{news}");
     }
     assert_eq!(second.end("-TERM").0, 0);
     let why = run(&[&["why", "127.0.0.1"], &data[..]].concat());
