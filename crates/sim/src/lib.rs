@@ -10,9 +10,11 @@
 //!   number of a failed run.
 //! - [`trace`]: a digest of everything that happened, to compare two runs.
 //! - [`discv5`]: the discovery machine as a host, and a swarm of them that joins and looks up.
+//! - [`keep`]: nodes that find, dial, greet and keep peers for months, some of them faulty.
 //!
-//! The tests keep to swarms of a few dozen. Larger ones are run by hand, in release:
-//! `peerage sim discv5 --nodes 10000 --loss 0.05 --nat 0.3 --seed 1`.
+//! The tests keep to swarms of a few dozen and towns of a few hours. Larger ones are run by hand, in
+//! release: `peerage sim discv5 --nodes 10000 --loss 0.05 --nat 0.3 --seed 1`,
+//! `peerage sim keep --days 60`.
 //!
 //! It simulates the network, not the machines: these are the ones that run outside.
 //!
@@ -31,6 +33,7 @@
 
 pub mod chance;
 pub mod discv5;
+pub mod keep;
 pub mod machine;
 pub mod nat;
 pub mod network;

@@ -3,6 +3,7 @@
 #![cfg(test)]
 mod common;
 
+mod keep;
 mod nats;
 mod partitions;
 mod seeds;
