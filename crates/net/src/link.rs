@@ -123,6 +123,8 @@ impl<E: Failure + 'static> Failure for LinkError<E> {
     }
 }
 
+type Flushed<S> = Result<Option<<S as Session>::Message>, LinkError<<S as Session>::Error>>;
+
 const RECEIVE: Stage = Stage::Keep("receive");
 const SEND: Stage = Stage::Keep("send");
 const PING: Stage = Stage::Keep("ping");
@@ -191,7 +193,7 @@ impl<S: Session, C: Conn> Link<S, C> {
     /// While the connection takes nothing it reads ahead, for [`Link::recv`] to find: two peers that
     /// say something long at the same moment would otherwise wait for each other for ever. It reads
     /// one message of the longest kind at most; a caller that only ever sends is held back by a
-    /// peer that does the same.
+    /// peer that does the same. Whoever is not sure drops the future and goes on with [`Link::flush`].
     ///
     /// Waits without a limit; give it one with a timeout of your own.
     ///
@@ -212,6 +214,53 @@ impl<S: Session, C: Conn> Link<S, C> {
     async fn send_rest(&mut self) -> Result<(), LinkError<S::Error>> {
         let mut hears = true;
         poll_fn(|cx| self.poll_send_rest(cx, &mut hears)).await
+    }
+
+    /// Sends what a cancelled call left unsent, and then returns nothing; or a message, if one comes
+    /// while that has to wait and `hears` says that it can be taken. Two peers that both have much to
+    /// say and go on taking what the other says never wait for each other, however much it is.
+    ///
+    /// # Errors
+    /// When the connection ends or the peer breaks the protocol.
+    ///
+    /// # Cancellation
+    /// Dropping the future loses nothing; call it again.
+    pub async fn flush(&mut self, hears: bool) -> Result<Option<S::Message>, LinkError<S::Error>> {
+        if !hears {
+            return self.send_rest().await.map(|()| None);
+        }
+        if !self.output.is_empty()
+            && let Some(message) = self.set_aside.pop_front()
+        {
+            return Ok(Some(message));
+        }
+        let mut speaks = true;
+        poll_fn(|cx| self.poll_flush_or_recv(cx, &mut speaks)).await
+    }
+
+    /// `speaks` says whether the peer may still say something.
+    fn poll_flush_or_recv(&mut self, cx: &mut Context<'_>, speaks: &mut bool) -> Poll<Flushed<S>> {
+        loop {
+            // Reads nothing itself when it is told that there is nobody to hear.
+            match self.poll_send_rest(cx, &mut false) {
+                Poll::Ready(sent) => return Poll::Ready(sent.map(|()| None)),
+                Poll::Pending => {}
+            }
+            let before = self.input.len();
+            if let Some(message) = self.session.decode(&mut self.input)? {
+                self.last_len = before.saturating_sub(self.input.len());
+                return Poll::Ready(Ok(Some(message)));
+            }
+            if !*speaks {
+                return Poll::Pending;
+            }
+            match ready!(poll_short_read(&mut self.conn, cx, &mut self.input)) {
+                // It may listen still; `recv` will see the end again.
+                Ok(0) => *speaks = false,
+                Ok(len) => self.read = self.read.saturating_add(len),
+                Err(error) => return Poll::Ready(Err(broken(SEND, &error))),
+            }
+        }
     }
 
     /// Writes what is to be written; reads ahead as long as that has to wait. `hears` says whether

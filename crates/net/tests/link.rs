@@ -1,6 +1,7 @@
 //! Messages of an established peer: what is received, and how it ends.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use peerage_core::{Failure, Kind, Retry, Stage};
@@ -10,6 +11,7 @@ use peerage_verack::dialect::{Dialect, Message as _};
 use peerage_verack::zcash::{self, Zcash};
 use peerage_verack::{MessageError, SessionError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::common::conns::Tireless;
 use crate::common::pairs::{greeted, linked};
@@ -185,4 +187,40 @@ async fn serving_pings_ends_with_the_reason_whatever_it_is() {
     let conn = Tireless::failing(io::ErrorKind::HostUnreachable);
     let mut link = Link::new(conn, codec, BytesMut::new());
     assert_eq!(link.serve_pings(drop).await.kind(), Kind::Transport);
+}
+
+/// Both say three huge messages through a pipe that holds next to nothing, and hear the other's
+/// meanwhile. What is left at the end is written without hearing anything.
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_message_is_written_while_others_are_heard() {
+    let (codec, near, far) = greeted::<Zcash>(64).await;
+    let (other_codec, _near, _far) = greeted::<Zcash>(64).await;
+    let mut one = Link::new(near, codec, BytesMut::new());
+    let mut two = Link::new(far, other_codec, BytesMut::new());
+    let huge = |byte| zcash::Message::Opaque {
+        command: peerage_verack::envelope::Command::from_static("block"),
+        payload: vec![byte; 1_500_000].into(),
+    };
+    let side = async |link: &mut Link<_, _>, [ours, theirs]: [zcash::Message; 2]| {
+        let mut heard = 0;
+        for _ in 0..3 {
+            drop(timeout(Duration::ZERO, link.send(&ours)).await);
+            while let Some(message) = link.flush(true).await.unwrap() {
+                assert!(message == theirs);
+                heard += 1;
+            }
+        }
+        while heard < 3 {
+            assert!(link.recv().await.unwrap() == theirs);
+            heard += 1;
+        }
+        assert_eq!(link.flush(false).await, Ok(None), "nothing is left");
+    };
+    let both = async {
+        tokio::join!(
+            side(&mut one, [huge(1), huge(2)]),
+            side(&mut two, [huge(2), huge(1)])
+        )
+    };
+    timeout(Duration::from_secs(60), both).await.expect("stuck");
 }

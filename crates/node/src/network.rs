@@ -139,6 +139,20 @@ pub trait Link<T: Types>: Send + 'static {
     /// What is left of the message goes out with the next call.
     fn send(&mut self, message: &T::Message) -> impl Future<Output = Result<(), Outcome>> + Send;
 
+    /// Sends what a dropped [`Link::send`] left, and returns nothing; or the next message, if one
+    /// comes first and `hears` is set. Otherwise two nodes that both have much to say would wait for
+    /// each other.
+    ///
+    /// # Errors
+    /// How the connection ended.
+    ///
+    /// # Cancellation
+    /// Dropping the future loses nothing.
+    fn flush(
+        &mut self,
+        hears: bool,
+    ) -> impl Future<Output = Result<Option<Heard<T>>, Outcome>> + Send;
+
     /// Says goodbye, where the network has words for it.
     fn goodbye(&mut self, say: Parting) -> impl Future<Output = ()> + Send;
 

@@ -1,6 +1,9 @@
 //! One attempt and the session that it becomes, as a task.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use peerage_core::{ConnectedAddr, Endpoint, Stage};
@@ -172,20 +175,42 @@ async fn attempt<N: Network>(
     Ok(Some(link))
 }
 
-/// Moves messages until the end. Orders come first, then what is to be written, then what comes.
+/// Moves messages until the end. Orders come first, then what is to be written, then what comes. A
+/// message that the peer does not take at once is written while others are heard.
 async fn keep<N: Network>(mut link: N::Link, ends: &Ends<N>) -> Outcome {
     let post = &ends.post;
+    let mut is_unsent = false;
     loop {
-        let told = match post.todo() {
+        let todo = post.todo();
+        let reads = matches!(todo, Todo::Read);
+        let told = match todo {
             Todo::Leave => return Outcome::Left,
             Todo::Close(say, until) => {
                 drop(timeout_at(until.into(), link.goodbye(say)).await);
                 return Outcome::Left;
             }
-            Todo::Write(message) => match write(&mut link, &message, post).await {
-                Some(Ok(())) => Told::Written,
-                Some(Err(outcome)) => return outcome,
-                None => continue,
+            Todo::Write(message) => match once(link.send(&message)).await {
+                Poll::Ready(Ok(())) => Told::Written,
+                Poll::Ready(Err(outcome)) => return outcome,
+                Poll::Pending => {
+                    is_unsent = true;
+                    continue;
+                }
+            },
+            Todo::Read | Todo::Wait if is_unsent => tokio::select! {
+                biased;
+                () = post.changed() => continue,
+                flushed = link.flush(reads) => match flushed {
+                    Ok(Some(heard)) => {
+                        post.tells(heard.1);
+                        Told::Heard(heard)
+                    }
+                    Ok(None) => {
+                        is_unsent = false;
+                        Told::Written
+                    }
+                    Err(outcome) => return outcome,
+                },
             },
             Todo::Wait => {
                 post.changed().await;
@@ -211,15 +236,8 @@ async fn keep<N: Network>(mut link: N::Link, ends: &Ends<N>) -> Outcome {
     }
 }
 
-/// Writes a message; nothing if it is to end meanwhile.
-async fn write<T: Types, L: Link<T>>(
-    link: &mut L,
-    message: &T::Message,
-    post: &Post<T::Message>,
-) -> Option<Result<(), Outcome>> {
-    tokio::select! {
-        biased;
-        () = post.over() => None,
-        sent = link.send(message) => Some(sent),
-    }
+/// What a future has to say without being waited for.
+async fn once<T>(future: impl Future<Output = T>) -> Poll<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }

@@ -248,6 +248,30 @@ impl Link<Words> for Lines {
         sent.map_err(|_| Outcome::Failed(reason(Stage::Keep("send"), Kind::Transport, "broken")))
     }
 
+    async fn flush(&mut self, hears: bool) -> Result<Option<Heard<Words>>, Outcome> {
+        while !self.output.is_empty() {
+            if hears && self.input.contains(&b'\n') {
+                return self.recv().await.map(Some);
+            }
+            let (mut reading, mut writing) = self.io.split();
+            let len = tokio::select! {
+                biased;
+                written = writing.write(&self.output) => {
+                    let len = written.map_err(|_| Outcome::Left)?;
+                    self.output.drain(..len);
+                    self.traffic.1 += len;
+                    continue;
+                }
+                read = reading.read_buf(&mut self.input), if hears => read,
+            };
+            match len {
+                Ok(0) | Err(_) => return Err(Outcome::Left),
+                Ok(len) => self.traffic.0 += len,
+            }
+        }
+        Ok(None)
+    }
+
     async fn goodbye(&mut self, say: Parting) {
         let _broken = self.say(&format!("bye {say}")).await;
     }

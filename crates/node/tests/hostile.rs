@@ -275,3 +275,30 @@ async fn a_calendar_that_jumps_costs_no_peer_and_stops_no_dial() {
     assert!(!kept.is_finished());
     kept.abort();
 }
+
+/// Neither reads only while it has nothing to say, so neither waits for the other, however much both
+/// have to say: here more than any system holds for them.
+#[tokio::test(start_paused = true)]
+async fn two_nodes_with_much_to_say_hear_each_other_meanwhile() {
+    const COUNT: usize = 2;
+    let (mut one, mut two) = (node(|_| ()), node(|_| ()));
+    one.pin(two.at, Role::Static).await;
+    let ids = [one.established().await, two.established().await];
+    let long = "x".repeat(16 << 20);
+    let side = async |node: &mut Running, id| {
+        for _ in 0..COUNT {
+            let sent = node.handle.send(id, format!("say {long}")).await;
+            assert_eq!(sent.unwrap(), Ok(()));
+        }
+        for _ in 0..COUNT {
+            let heard = node.until(|event| match event {
+                Event::Message { message, .. } => message.starts_with("say ").then_some(None),
+                Event::Closed(closed) => Some(Some(closed.reason.clone())),
+                _ => None,
+            });
+            assert_eq!(heard.await, None);
+        }
+    };
+    tokio::join!(side(&mut one, ids[0]), side(&mut two, ids[1]));
+    assert_eq!((one.active().await.len(), two.active().await.len()), (1, 1));
+}

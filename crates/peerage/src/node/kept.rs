@@ -192,11 +192,24 @@ impl<N: Keeps> peerage_node::Network for Keeper<N> {
 #[derive(Debug)]
 pub struct KeptLink<N: Protocol>(Link<N::Session, TcpStream>);
 
+impl<N: Keeps> KeptLink<N> {
+    /// What the message that came last is for.
+    fn heard(&self, message: MessageOf<N>) -> Heard<Kept<N>> {
+        let len = self.0.last_len().max(N::len(&message));
+        (N::hear(message), len)
+    }
+}
+
 impl<N: Keeps> peerage_node::Link<Kept<N>> for KeptLink<N> {
     async fn recv(&mut self) -> Result<Heard<Kept<N>>, Outcome> {
         let message = self.0.recv().await.map_err(|error| ended::<N>(&error))?;
-        let len = self.0.last_len().max(N::len(&message));
-        Ok((N::hear(message), len))
+        Ok(self.heard(message))
+    }
+
+    async fn flush(&mut self, hears: bool) -> Result<Option<Heard<Kept<N>>>, Outcome> {
+        let flushed = self.0.flush(hears).await;
+        let message = flushed.map_err(|error| ended::<N>(&error))?;
+        Ok(message.map(|message| self.heard(message)))
     }
 
     async fn send(&mut self, message: &MessageOf<N>) -> Result<(), Outcome> {

@@ -6,6 +6,7 @@
 
 mod capture;
 mod deadlock;
+mod keeping;
 mod ping;
 mod strangers;
 mod timeouts;
