@@ -16,6 +16,7 @@ mod keeping;
 mod pressure;
 mod reconfigure;
 mod requests;
+mod scenarios;
 mod serving;
 mod showing;
 mod stopping;

@@ -1,6 +1,6 @@
 //! Scenarios of Bitcoin Core's functional tests, re-created where a connection or the clock is the
-//! point. Those that bytes alone decide are in `crates/verack/tests/scenarios/`, which also lists
-//! the scenarios that wait for later stages.
+//! point. Those that bytes alone decide are in `crates/verack/tests/scenarios/`; `docs/scenarios.md`
+//! lists all of them.
 //!
 //! Connections are pipes in memory and time is paused, except where a socket is named.
 

@@ -3,18 +3,7 @@
 //! which a connection or the clock is the point (`p2p_timeouts`, `p2p_ping`, `p2p_net_deadlock`,
 //! `p2p_message_capture`, the flood of `p2p_invalid_messages`) are in
 //! `crates/peerage/tests/scenarios/`; `feature_proxy` is in `crates/peerage/tests/proxy.rs`.
-//!
-//! What waits for later stages:
-//! - for the address book: `p2p_addr_relay`, `p2p_addrv2_relay` (storing and relaying; decoding is
-//!   here), `p2p_getaddr_caching`, `p2p_addrfetch`, `p2p_addr_selfannouncement`, `p2p_seednode`,
-//!   `p2p_dns_seeds`, `feature_addrman`, `feature_anchors`, `feature_asmap`;
-//! - for the keeping of peers: `p2p_disconnect_ban`, `rpc_setban`, `p2p_eviction`,
-//!   `p2p_outbound_eviction`, `p2p_add_connections`, `p2p_permissions`, `p2p_i2p_ports`, and the
-//!   punishing that some scenarios here end with;
-//! - for another transport: `p2p_v2_transport`, `p2p_v2_encrypted`, `p2p_v2_misbehaving`;
-//! - not ours, since we keep no blocks and no transactions: `p2p_fingerprint`, `p2p_leak_tx`,
-//!   `p2p_blocksonly`, `p2p_sendheaders`, `p2p_feefilter`, `p2p_tx_download`,
-//!   `p2p_private_broadcast`.
+//! `docs/scenarios.md` lists all of them, and those that do not apply.
 
 mod invalid_messages;
 
