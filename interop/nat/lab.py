@@ -36,8 +36,8 @@ def compatible(one, other):
     return (class_of(EFFECTIVE[one]), class_of(EFFECTIVE[other])) in COMPATIBLE
 
 
-def note(*words):
-    print(*words, file=sys.stderr, flush=True)
+def note(*words, **how):
+    print(*words, file=sys.stderr, flush=True, **how)
 
 
 class Lab:
@@ -106,21 +106,27 @@ class Lab:
 
     def ports(self):
         """The mapping server: each protocol gives a port, shows it, and gets it back."""
-        site = self.world.site("a", "mapped")
-        found, done = self.doctor(site, "--map", "9000/udp", "--map", "9001/tcp")
-        mapped = [line for line in found if line["type"] == "mapping"]
-        told = [line for line in found if line["type"] == "external"]
-        nat = next(line for line in found if line["type"] == "nat" and line["family"] == "IPv4")
-        ok = (all(line["state"] == "mapped" for line in mapped) and len(mapped) == 2
-              and nat["effective"]["value"] == 5
-              and told[0]["addr"] == mapped[0]["external"] and told[0]["confirmed_by"] == ["seen"])
-        if not ok:
-            self.fail(f"mapped ports: {mapped} {told} {done.stderr}")
-        left = w.within(site.router, "nft", "list", "table", "inet", "upnp")
-        if "dnat" in left:
-            self.fail(f"a port was not given back:\n{left}")
+        table = []
+        for protocols in ("PCP", "UPnP"):
+            site = self.world.site("a", "mapped", protocols)
+            found, done = self.doctor(site, "--map", "9000/udp", "--map", "9001/tcp")
+            mapped = [line for line in found if line["type"] == "mapping"]
+            told = [line for line in found if line["type"] == "external"]
+            nat = next(line for line in found
+                       if line["type"] == "nat" and line["family"] == "IPv4")
+            ok = (len(mapped) == 2 and all(line.get("method") == protocols for line in mapped)
+                  and nat["effective"]["value"] == 5
+                  and told[0]["addr"] == mapped[0]["external"]
+                  and told[0]["confirmed_by"] == ["seen"])
+            note(f"mapped by {protocols}: {'ok' if ok else 'FAILED'}")
+            if not ok:
+                self.fail(f"mapped ports: {mapped} {told} {done.stderr}")
+            left = w.within(site.router, "nft", "list", "table", "inet", "upnp")
+            if "dnat" in left:
+                self.fail(f"a port was not given back:\n{left}")
+            table += zip(mapped, told)
         self.world.remove("a")
-        return mapped, told
+        return table
 
     # ---- pairs ------------------------------------------------------------------------------
 
@@ -220,10 +226,9 @@ class Lab:
         process = subprocess.Popen(w.inside(site.host, *words), stdout=subprocess.PIPE, text=True)
         time.sleep(12)
         lan = f"10.0.{site.number}"
+        w.within(site.host, "ip", "addr", "flush", "dev", "eth0", "scope", "global")
         w.within(site.host, "ip", "addr", "add", f"{lan}.3/24", "dev", "eth0")
-        w.within(site.host, "ip", "addr", "del", f"{lan}.2/24", "dev", "eth0")
-        w.within(site.host, "ip", "addr", "add", f"{lan}.2/24", "dev", "eth0")
-        w.within(site.host, "ip", "route", "replace", "default", "via", f"{lan}.1", "src", f"{lan}.3")
+        w.within(site.host, "ip", "route", "replace", "default", "via", f"{lan}.1")
         out, _ = process.communicate(timeout=60)
         lines = [json.loads(line) for line in out.splitlines()]
         seen = [(line["attached"]["local"], line["why"], line["name"]) for line in lines
@@ -243,11 +248,11 @@ class Lab:
         if not shutil.which("turnserver"):
             note("coturn is not installed: no second opinion")
             return table
-        at, other = "203.0.113.1:3578", "203.0.113.2:3579"
+        at, other = "20.0.113.1:3578", "20.0.113.2:3579"
         coturn = subprocess.Popen(
             w.inside("stun", "turnserver", "-n", "--no-tls", "--no-dtls", "--stun-only",
                      "--listening-port", "3578", "--alt-listening-port", "3579",
-                     "-L", "203.0.113.1", "-L", "203.0.113.2", "--no-cli", "--rfc5780",
+                     "-L", "20.0.113.1", "-L", "20.0.113.2", "--no-cli",
                      "--pidfile", f"{self.folder}/coturn.pid", "--log-file", "stdout"),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.servers.append(coturn)
@@ -258,7 +263,7 @@ class Lab:
             nat = next(line for line in found if line["type"] == "nat" and line["family"] == "IPv4")
             ours = nat.get("name")
             judged = w.within(site.host, "turnutils_natdiscovery", "-m", "-f",
-                              "203.0.113.1", "-p", "3478", check=False)
+                              "20.0.113.1", "-p", "3478", check=False)
             words = [line for line in judged.splitlines() if "NAT with" in line or "No NAT" in line]
             table.append((kind, ours, "; ".join(" ".join(line.split()) for line in words)))
             note(f"{kind}: our survey of coturn: {ours}; coturn's client of our server: {words}")
@@ -300,9 +305,8 @@ def report(lab, classes, ports, pairs, churn, foreign):
         for volunteer, client, what, went_on, count, silence in churn:
             lines.append(f"| {volunteer} | {client} | {what} | {went_on} of {count} | {silence} ms |")
     if ports:
-        mapped, told = ports
         lines += ["", "## Ports of the router", "", "| port | outside | by | address told |", "|---|---|---|---|"]
-        for line, say in zip(mapped, told):
+        for line, say in ports:
             lines.append(f"| {line['port']} | {line.get('external')} | {line.get('method')} | "
                          f"{say['addr']}, {say['source']} |")
     if foreign:

@@ -1,14 +1,15 @@
 """Networks of namespaces: a public network, and two sites behind routers of a chosen kind.
 
-        stun          one host with two addresses, 203.0.113.1 and .2 (and IPv6)
+        stun          one host with two addresses, 20.0.113.1 and .2 (and IPv6)
           |
-    ------+------  a bridge: the public network, 203.0.113.0/24
+    ------+------  a bridge: the public network, 20.0.113.0/24
      |         |
-  router a  router b     203.0.113.10 and .20
+  router a  router b     20.0.113.10 and .20
      |         |
    host a    host b      10.0.1.2 and 10.0.2.2, or public ones without a NAT
 
-Everything is named PREFIX-..., and removed at the end by those names.
+The public addresses are nobody's documentation, because miniupnpd takes those for private; no packet
+leaves the namespaces, which have no way out. Everything is named PREFIX-..., and removed at the end by those names.
 """
 
 import os
@@ -16,8 +17,8 @@ import subprocess
 import time
 
 PREFIX = f"pnat{os.getpid() % 10000}"
-STUN = "203.0.113.1:3478"
-STUN_OTHER = "203.0.113.2:3479"
+STUN = "20.0.113.1:3478"
+STUN_OTHER = "20.0.113.2:3479"
 STUN6 = "[2001:db8:1::1]:3478"
 STUN6_OTHER = "[2001:db8:1::2]:3479"
 
@@ -89,7 +90,7 @@ class World:
         within("wan", "ip", "link", "set", "br0", "up")
         add_space("stun")
         self.plug("stun")
-        address("stun", "wan0", "203.0.113.1/24", "203.0.113.2/24")
+        address("stun", "wan0", "20.0.113.1/24", "20.0.113.2/24")
         address("stun", "wan0", "2001:db8:1::1/64", "2001:db8:1::2/64")
 
     def plug(self, name):
@@ -100,9 +101,9 @@ class World:
         link(name, "wan0", "wan", port)
         within("wan", "ip", "link", "set", port, "master", "br0")
 
-    def site(self, letter, kind):
+    def site(self, letter, kind, protocols="PCP"):
         self.remove(letter)
-        self.sites[letter] = Site(self, letter, kind)
+        self.sites[letter] = Site(self, letter, kind, protocols)
         # The router before had the same addresses and another card.
         for name in ["stun"] + [site.router for site in self.sites.values()]:
             within(name, "ip", "neigh", "flush", "all")
@@ -124,13 +125,14 @@ class World:
 class Site:
     """A host behind a router of a kind."""
 
-    def __init__(self, world, letter, kind):
-        self.letter, self.kind = letter, kind
+    def __init__(self, world, letter, kind, protocols):
+        """`protocols` are those of a mapping router: PCP with all, or UPnP alone."""
+        self.letter, self.kind, self.protocols = letter, kind, protocols
         self.host, self.router, self.inner = f"host{letter}", f"router{letter}", f"inner{letter}"
         self.spaces, self.processes = [], []
         number = {"a": 1, "b": 2}[letter]
         self.number = number
-        self.outside = f"203.0.113.{10 * number}"
+        self.outside = f"20.0.113.{10 * number}"
         for name in (self.host, self.router):
             self.add(name)
         forwarding(self.router)
@@ -147,9 +149,10 @@ class Site:
             address(self.host, "eth0", f"{lan}.2/24", f"2001:db8:{number}a::2/64")
             within(self.host, "ip", "route", "add", "default", "via", f"{lan}.1")
             within(self.host, "ip", "-6", "route", "add", "default", "via", f"2001:db8:{number}a::1")
-            self.route(world, f"2001:db8:{number}a::/64", f"2001:db8:1::{number}0")
-            if untranslated:
-                self.route(world, f"{lan}.0/24", self.outside)
+        self.routes = {f"2001:db8:{number}a::/64": f"2001:db8:1::{number}0"}
+        if untranslated:
+            self.routes[f"{lan}.0/24"] = self.outside
+        self.tell_routes(world)
         within(self.router, "nft", "-f", "-", text=self.rules(kind))
         if kind == "mapped":
             self.map_ports(lan)
@@ -158,16 +161,15 @@ class Site:
         add_space(name)
         self.spaces.append(name)
 
-    def route(self, world, net, via):
-        """What is not translated must be found from outside."""
-        names = ["stun"] + [site.router for site in world.sites.values()]
-        for name in names:
-            within(name, "ip", "route", "replace", net, "via", via)
-        # And the sites that are there already, from here.
-        for site in world.sites.values():
-            if site.kind in ("open", "firewall"):
-                within(self.router, "ip", "route", "replace",
-                       f"198.51.{100 + site.number}.0/24", "via", site.outside)
+    def tell_routes(self, world):
+        """What is not translated must be found from outside: ours by the others, theirs by us."""
+        others = list(world.sites.values())
+        for name in ["stun"] + [site.router for site in others]:
+            for net, via in self.routes.items():
+                within(name, "ip", "route", "replace", net, "via", via)
+        for site in others:
+            for net, via in site.routes.items():
+                within(self.router, "ip", "route", "replace", net, "via", via)
 
     def behind_a_carrier(self, lan):
         """host - inner router (port-restricted) - carrier's router (symmetric)."""
@@ -259,9 +261,8 @@ class Site:
             file.write(f"""
 ext_ifname=wan0
 ext_ip={self.outside}
-ext_allow_private_ipv4=yes
 listening_ip=lan0
-enable_natpmp=yes
+enable_natpmp={'yes' if self.protocols == 'PCP' else 'no'}
 enable_upnp=yes
 upnp_table_name=upnp
 upnp_nat_table_name=upnp
@@ -284,7 +285,7 @@ deny 0-65535 0.0.0.0/0 0-65535
 
     def move(self):
         """The router gets another address outside. Old mappings go with the old address."""
-        old, self.outside = self.outside, f"203.0.113.{10 * self.number + 5}"
+        old, self.outside = self.outside, f"20.0.113.{10 * self.number + 5}"
         within(self.router, "ip", "addr", "add", f"{self.outside}/24", "dev", "wan0")
         within(self.router, "ip", "addr", "del", f"{old}/24", "dev", "wan0")
         self.forget()
