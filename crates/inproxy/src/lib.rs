@@ -17,6 +17,7 @@
 pub mod address;
 pub mod broker;
 pub mod call;
+pub mod client;
 pub mod compartments;
 pub mod description;
 pub mod destination;
@@ -27,10 +28,12 @@ pub mod invitation;
 pub mod keys;
 pub mod message;
 pub mod noise;
+pub mod opening;
 pub mod outside;
 pub mod policy;
 pub mod refusal;
 pub mod transport;
+pub mod volunteer;
 mod wire;
 
 pub use compartments::CompartmentList;

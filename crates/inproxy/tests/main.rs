@@ -9,3 +9,4 @@ mod common;
 mod broker;
 mod relay;
 mod transport;
+mod whole;

@@ -19,7 +19,7 @@ async fn relayed() -> (
     let (client, volunteer) = channels().await;
     let (near, far) = tcp().await;
     let relaying =
-        tokio::spawn(async move { relay(volunteer, near, &Throttle::new(None), IDLE).await });
+        tokio::spawn(async move { relay(volunteer, near, &Throttle::new(None, None), IDLE).await });
     (client, far, relaying)
 }
 
@@ -154,11 +154,14 @@ async fn a_destination_that_does_not_read_holds_the_client_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_throttle_lets_so_much_through_a_second() {
-    let throttle = Throttle::new(Some(1000));
+    let throttle = Throttle::new(Some(1000), Some(3000));
     let begun = tokio::time::Instant::now();
     for _ in 0..5 {
-        throttle.pass(500).await;
+        throttle.pass(500).await.unwrap();
     }
     // The first passes at once, each later one when those before it would have passed.
     assert_eq!(begun.elapsed(), Duration::from_secs(2));
+    throttle.pass(501).await.unwrap_err();
+    assert!(throttle.is_used_up());
+    throttle.pass(1).await.unwrap_err();
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use peerage_core::{ConnectedAddr, Detail, Endpoint, Failure, Kind, PeerText, Stage};
+use peerage_core::{Blame, ConnectedAddr, Detail, Endpoint, Failure, Kind, PeerText, Retry, Stage};
 use tokio::time::Instant;
 
 use crate::{Conn, Target};
@@ -96,6 +96,18 @@ pub enum ReachError {
         proxy: Target,
         /// What it says.
         answer: ProxyAnswer,
+    },
+    /// No volunteer of an in-proxy could be used.
+    #[error("through volunteers: {words}")]
+    ByVolunteer {
+        /// What went wrong.
+        kind: Kind,
+        /// Whose doing it is.
+        blame: Blame,
+        /// Whether to try again.
+        retry: Retry,
+        /// In words.
+        words: PeerText,
     },
     /// The deadline passed while connecting.
     #[error("no connection in time: {tried} addresses tried, {} failed", failed.len())]
@@ -196,7 +208,8 @@ impl Failure for ReachError {
             Self::Failed { .. }
             | Self::TimedOut { .. }
             | Self::Proxy { .. }
-            | Self::ByProxy { .. } => Stage::Reach,
+            | Self::ByProxy { .. }
+            | Self::ByVolunteer { .. } => Stage::Reach,
         }
     }
 
@@ -207,6 +220,7 @@ impl Failure for ReachError {
             }
             Self::TimedOut { .. } => Kind::Timeout,
             Self::Proxy { .. } => Kind::Proxy,
+            Self::ByVolunteer { kind, .. } => *kind,
             Self::ByProxy { answer, .. } => match answer {
                 ProxyAnswer::ConnectionRefused => Kind::ConnectionRefused,
                 ProxyAnswer::TtlExpired => Kind::Timeout,
@@ -232,8 +246,35 @@ impl Failure for ReachError {
         }
     }
 
+    fn blame(&self) -> Blame {
+        match self {
+            Self::ByVolunteer { blame, .. } => *blame,
+            Self::Unresolved { .. }
+            | Self::NoAddress { .. }
+            | Self::Failed { .. }
+            | Self::ResolveTimedOut { .. }
+            | Self::Proxy { .. }
+            | Self::ByProxy { .. }
+            | Self::TimedOut { .. } => self.kind().blame(),
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::ByVolunteer { retry, .. } => *retry,
+            Self::Unresolved { .. }
+            | Self::NoAddress { .. }
+            | Self::Failed { .. }
+            | Self::ResolveTimedOut { .. }
+            | Self::Proxy { .. }
+            | Self::ByProxy { .. }
+            | Self::TimedOut { .. } => self.kind().retry(),
+        }
+    }
+
     fn detail(&self) -> Detail {
         match self {
+            Self::ByVolunteer { .. } => Detail::none(),
             Self::Unresolved { name, .. }
             | Self::NoAddress { name }
             | Self::ResolveTimedOut { name } => Detail::none().with("name", shown(name)),

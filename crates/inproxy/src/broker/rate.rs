@@ -25,7 +25,12 @@ pub(super) struct Rates {
     burst: Duration,
     /// When what a group has asked for so far would have come at the rate.
     groups: BTreeMap<Group, Instant>,
+    /// When all groups may be looked at again.
+    sweep_at: Option<Instant>,
 }
+
+/// Between two looks at all groups, however many strangers come.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Groups that are remembered. Each is one whose allowance is not whole.
 const MAX_GROUPS: usize = 65_536;
@@ -37,13 +42,17 @@ impl Rates {
             interval,
             burst: interval * per_minute.saturating_sub(1),
             groups: BTreeMap::new(),
+            sweep_at: None,
         }
     }
 
     /// Counts one; else says how long to wait.
     pub(super) fn take(&mut self, now: Instant, group: Group) -> Result<(), Duration> {
         if self.groups.len() >= MAX_GROUPS && !self.groups.contains_key(&group) {
-            self.groups.retain(|_, at| *at > now);
+            if self.sweep_at.is_none_or(|at| at <= now) {
+                self.sweep_at = Some(now + SWEEP_EVERY);
+                self.groups.retain(|_, at| *at > now);
+            }
             if self.groups.len() >= MAX_GROUPS {
                 return Err(self.interval);
             }

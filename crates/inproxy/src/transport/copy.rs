@@ -26,6 +26,8 @@ pub enum End {
     Destination(io::ErrorKind),
     /// Nothing was said for too long.
     Idle,
+    /// All the bytes that may be relayed have been.
+    UsedUp,
 }
 
 /// What a relayed connection carried.
@@ -39,27 +41,56 @@ pub struct Relayed {
     pub end: End,
 }
 
-/// A limit of bytes per second, shared by everything that is given it.
+/// A limit of bytes per second and of bytes in all, shared by everything that is given it.
 #[derive(Debug)]
 pub struct Throttle {
     per_second: Option<u64>,
     /// When what was let through so far would have passed at that speed.
     free_at: Mutex<Option<Instant>>,
+    /// What may still pass.
+    left: AtomicU64,
 }
 
+/// No more bytes may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedUp;
+
 impl Throttle {
-    /// So many bytes a second, or any number.
-    pub const fn new(per_second: Option<u64>) -> Self {
+    /// So many bytes a second and so many in all; `None` is any number.
+    pub const fn new(per_second: Option<u64>, total: Option<u64>) -> Self {
+        let left = match total {
+            Some(total) => total,
+            None => u64::MAX,
+        };
         Self {
             per_second,
             free_at: Mutex::new(None),
+            left: AtomicU64::new(left),
         }
     }
 
+    /// Whether bytes may still pass.
+    pub fn is_used_up(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
+    }
+
     /// Waits until `len` bytes may pass.
-    pub async fn pass(&self, len: usize) {
+    ///
+    /// # Errors
+    /// When fewer are left in all; then nothing passes any more.
+    pub async fn pass(&self, len: usize) -> Result<(), UsedUp> {
+        let take = |left: u64| match left {
+            u64::MAX => Some(left),
+            left => Some(left.saturating_sub(len as u64)),
+        };
+        let before = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        if before.is_ok_and(|before| before < len as u64) {
+            return Err(UsedUp);
+        }
         let Some(per_second) = self.per_second else {
-            return;
+            return Ok(());
         };
         let takes = Duration::from_secs_f64(len as f64 / per_second.max(1) as f64);
         let until = {
@@ -71,6 +102,7 @@ impl Throttle {
             from
         };
         sleep_until(until).await;
+        Ok(())
     }
 }
 
@@ -83,6 +115,7 @@ struct Direction {
 enum Side {
     Reading(io::Error),
     Writing(io::Error),
+    UsedUp,
 }
 
 async fn carry(
@@ -97,7 +130,7 @@ async fn carry(
         if len == 0 {
             return to.shutdown().await.map_err(Side::Writing);
         }
-        throttle.pass(len).await;
+        throttle.pass(len).await.map_err(|UsedUp| Side::UsedUp)?;
         to.write_all(&buffer[..len]).await.map_err(Side::Writing)?;
         counted.bytes.fetch_add(len as u64, Ordering::Relaxed);
     }
@@ -124,6 +157,7 @@ pub async fn relay(
                 carried.map_err(|side| match side {
                     Side::Reading(error) => End::Client(error.kind()),
                     Side::Writing(error) => End::Destination(error.kind()),
+                    Side::UsedUp => End::UsedUp,
                 })
             };
             let down = async {
@@ -131,6 +165,7 @@ pub async fn relay(
                 carried.map_err(|side| match side {
                     Side::Reading(error) => End::Destination(error.kind()),
                     Side::Writing(error) => End::Client(error.kind()),
+                    Side::UsedUp => End::UsedUp,
                 })
             };
             tokio::try_join!(up, down).map_or_else(|end| end, |_| End::Done)

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::description::{Description, TransportKind};
 
-pub use copy::{BUFFER_LEN, End, Relayed, Throttle, relay};
+pub use copy::{BUFFER_LEN, End, Relayed, Throttle, UsedUp, relay};
 pub use quic::{Quic, QuicConfig};
 
 /// Which end of a match this is.

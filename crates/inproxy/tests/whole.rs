@@ -1,0 +1,419 @@
+//! Broker, volunteer, client and destination: all of it, over loopback.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage_core::{ConnectedAddr, Failure as _, Kind};
+use peerage_inproxy::call::CallError;
+use peerage_inproxy::client::{ClientConfig, DialError, Dialer, LocalEvent, Where, serve_socks};
+use peerage_inproxy::message::{Announce, Call, Network, Reply};
+use peerage_inproxy::opening::{OpeningError, Verdict};
+use peerage_inproxy::policy::Forbidden;
+use peerage_inproxy::transport::{End, Quic};
+use peerage_inproxy::volunteer::{Event, Stopped, Totals, Volunteer, VolunteerConfig};
+use peerage_inproxy::{AllowList, Code, TransportKind};
+use peerage_matcher::CompartmentId;
+use peerage_net::{Connector as _, Target};
+use ring::digest;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::common::{COMMON, OUTSIDE, Running, entry, quic, soon};
+
+/// A destination that echoes, as many at once as come.
+async fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let (mut read, mut write) = stream.split();
+                let _ = tokio::io::copy(&mut read, &mut write).await;
+            });
+        }
+    });
+    addr
+}
+
+fn target(addr: SocketAddr) -> Target {
+    addr.to_string().parse().unwrap()
+}
+
+fn client(broker: &Running) -> Dialer<Quic> {
+    let config = ClientConfig::new(Where::Common(vec![COMMON]), vec![entry()]);
+    Dialer::new(broker.caller(), quic(), config, OUTSIDE)
+}
+
+/// A volunteer that runs.
+struct Serving {
+    events: mpsc::Receiver<Event>,
+    totals: Arc<Totals>,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<Stopped>,
+}
+
+impl Serving {
+    fn new(broker: &Running, change: impl FnOnce(&mut VolunteerConfig)) -> Self {
+        let mut config = VolunteerConfig {
+            allow: AllowList {
+                private: true,
+                ..AllowList::public(1, 65_535)
+            },
+            ..VolunteerConfig::default()
+        };
+        change(&mut config);
+        let (sender, events) = mpsc::channel(1024);
+        let volunteer = Volunteer::new(broker.caller(), quic(), config, sender);
+        let totals = volunteer.totals();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async {
+            if stopped.await.is_err() {
+                pending::<()>().await;
+            }
+        };
+        let running = tokio::spawn(volunteer.run(stopped));
+        Self {
+            events,
+            totals,
+            stop: Some(stop),
+            running,
+        }
+    }
+
+    /// The next event that `wanted` takes.
+    async fn event<R>(&mut self, wanted: impl Fn(&Event) -> Option<R>) -> R {
+        loop {
+            let event = self.events.recv().await.expect("the volunteer goes on");
+            if let Some(found) = wanted(&event) {
+                return found;
+            }
+        }
+    }
+
+    async fn stop(mut self) -> Stopped {
+        self.stop.take().unwrap().send(()).unwrap();
+        (&mut self.running).await.unwrap()
+    }
+}
+
+/// Sends so many bytes, ends, and hears them all again.
+async fn echoed(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, len: usize) {
+    let (mut read, mut write) = tokio::io::split(stream);
+    let send = async {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        let mut chunk = vec![3_u8; 50_000];
+        let mut left = len;
+        while left > 0 {
+            chunk[0] = chunk[0].wrapping_add(1);
+            chunk.rotate_left(11);
+            let part = &chunk[..left.min(chunk.len())];
+            hash.update(part);
+            write.write_all(part).await.unwrap();
+            left -= part.len();
+        }
+        write.shutdown().await.unwrap();
+        hash.finish()
+    };
+    let receive = async {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        let mut chunk = vec![0; 50_000];
+        loop {
+            match read.read(&mut chunk).await.unwrap() {
+                0 => return hash.finish(),
+                len => hash.update(&chunk[..len]),
+            }
+        }
+    };
+    let (sent, heard) = tokio::join!(send, receive);
+    assert_eq!(sent.as_ref(), heard.as_ref());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_four_mebibytes_come_back_unchanged() {
+    let broker = Running::new().await;
+    let mut volunteer = Serving::new(&broker, |_| {});
+    let dialer = client(&broker);
+    let channel = dialer.dial(&target(echo().await), soon()).await.unwrap();
+    echoed(channel, 64 << 20).await;
+    let relayed = volunteer
+        .event(|event| {
+            if let Event::Ended { relayed, .. } = event {
+                Some(*relayed)
+            } else {
+                None
+            }
+        })
+        .await;
+    assert_eq!(
+        (relayed.up, relayed.down, relayed.end),
+        (64 << 20, 64 << 20, End::Done)
+    );
+    assert_eq!(volunteer.stop().await, Stopped::Asked);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixteen_at_once_through_one_volunteer() {
+    let broker = Running::new().await;
+    let _volunteer = Serving::new(&broker, |config| config.announcing = 16);
+    let dialer = client(&broker);
+    let to = target(echo().await);
+    let all: Vec<_> = (0..16)
+        .map(|_| {
+            let (dialer, to) = (dialer.clone(), to.clone());
+            tokio::spawn(async move {
+                let channel = dialer.dial(&to, soon()).await.unwrap();
+                echoed(channel, 1 << 20).await;
+            })
+        })
+        .collect();
+    for one in all {
+        one.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_connector_says_that_it_went_through_a_proxy() {
+    let broker = Running::new().await;
+    let _volunteer = Serving::new(&broker, |_| {});
+    let connection = client(&broker)
+        .connect(&target(echo().await), soon())
+        .await
+        .unwrap();
+    let ConnectedAddr::OutboundProxy { proxy, local } = connection.addr else {
+        panic!()
+    };
+    assert_eq!(
+        (proxy, local),
+        (connection.io.path().remote, connection.io.path().local)
+    );
+    assert_eq!(connection.addr.book_addr(), None);
+    echoed(connection.io, 1000).await;
+}
+
+#[tokio::test]
+async fn a_volunteer_refuses_what_its_own_list_does_not_allow() {
+    let broker = Running::new().await;
+    let mut volunteer = Serving::new(&broker, |config| config.allow.private = false);
+    let dialer = client(&broker);
+    let addr = echo().await;
+    let dialling = tokio::spawn(async move { dialer.dial(&target(addr), soon()).await });
+    let why = volunteer
+        .event(|event| {
+            if let Event::Forbidden { why, .. } = event {
+                Some(*why)
+            } else {
+                None
+            }
+        })
+        .await;
+    assert_eq!(why, Some(Forbidden::NotPublic { addr }));
+    dialling.abort();
+    assert_eq!(
+        volunteer
+            .totals
+            .relayed
+            .load(std::sync::atomic::Ordering::Relaxed),
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_destination_where_nobody_listens_is_told_as_such() {
+    let broker = Running::new().await;
+    let _volunteer = Serving::new(&broker, |_| {});
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let shut = listener.local_addr().unwrap();
+    drop(listener);
+    let error = client(&broker)
+        .dial(&target(shut), soon())
+        .await
+        .unwrap_err();
+    let verdict = Verdict::ConnectionRefused;
+    let DialError::Opening(OpeningError::NotConnected { verdict: told, .. }) = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(*told, verdict);
+    assert_eq!(error.kind(), Kind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn without_an_entry_nobody_is_asked() {
+    let broker = Running::new().await;
+    let to: Target = "9.9.9.9:8233".parse().unwrap();
+    let error = client(&broker).dial(&to, soon()).await.unwrap_err();
+    assert_eq!(error, DialError::NoEntry { target: to });
+}
+
+#[tokio::test]
+async fn a_volunteer_that_falls_silent_after_its_answer_is_replaced_by_another() {
+    let broker = Running::new().await;
+    // It announces by hand, takes the client, and dies.
+    let dying = broker.caller();
+    let announce = Call::Announce(Announce {
+        network: Network {
+            transports: TransportKind::Quic.version(),
+            ..Network::default()
+        },
+        load: 0,
+        wait_ms: 15_000,
+        personal: Vec::new(),
+    });
+    let announced = tokio::spawn(async move {
+        let reply = dying.call(&announce, soon()).await.unwrap();
+        assert!(matches!(reply, Reply::Matched(_)));
+        drop(dying);
+    });
+    let dialer = client(&broker);
+    // So that the dying one is first.
+    loop {
+        let reply = dialer.broker().call(&Call::Stats, soon()).await.unwrap();
+        let Reply::Stats(numbers) = reply else {
+            panic!()
+        };
+        if numbers.announcements > 0 {
+            break;
+        }
+    }
+    let to = target(echo().await);
+    let dialling = tokio::spawn(async move { dialer.dial(&to, soon()).await });
+    announced.await.unwrap();
+    let _volunteer = Serving::new(&broker, |_| {});
+    echoed(dialling.await.unwrap().unwrap(), 1000).await;
+}
+
+#[tokio::test]
+async fn a_relay_outlives_its_broker_and_the_next_connection_says_why_not() {
+    let broker = Running::new().await;
+    let mut volunteer = Serving::new(&broker, |_| {});
+    let dialer = client(&broker);
+    let to = target(echo().await);
+    let mut channel = dialer.dial(&to, soon()).await.unwrap();
+    broker.stop().await;
+    channel.write_all(b"still").await.unwrap();
+    let mut heard = [0; 5];
+    channel.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"still");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(2);
+    let error = dialer.dial(&to, deadline).await.unwrap_err();
+    assert!(matches!(error, DialError::Broker(_)), "{error}");
+    // The volunteer knows too, and asks again later.
+    let again_in = volunteer
+        .event(|event| {
+            if let Event::Broker { again_in, .. } = event {
+                Some(*again_in)
+            } else {
+                None
+            }
+        })
+        .await;
+    assert!(again_in.is_some());
+}
+
+#[tokio::test]
+async fn a_volunteer_that_the_broker_does_not_want_stops() {
+    let broker = Running::with(|config| config.compartments = Default::default()).await;
+    let volunteer = Serving::new(&broker, |_| {});
+    let Stopped::Unwanted(CallError::Refused(no)) = volunteer.running.await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(no.code, Code::Compartment);
+}
+
+#[tokio::test]
+async fn personal_pairs_meet_and_strangers_do_not() {
+    let broker = Running::new().await;
+    let ours = CompartmentId([5; 32]);
+    let mut volunteer = Serving::new(&broker, |config| config.personal = vec![ours]);
+    let mut config = ClientConfig::new(Where::Personal(vec![ours]), vec![entry()]);
+    config.race = 1;
+    let friend = Dialer::new(broker.caller(), quic(), config, OUTSIDE);
+    let channel = friend.dial(&target(echo().await), soon()).await.unwrap();
+    let personal = volunteer
+        .event(|event| {
+            if let Event::Matched { personal, .. } = event {
+                Some(*personal)
+            } else {
+                None
+            }
+        })
+        .await;
+    assert!(personal);
+    echoed(channel, 100).await;
+    let deadline = tokio::time::Instant::now() + Duration::from_millis(300);
+    let stranger = client(&broker).dial(&target(echo().await), deadline).await;
+    match stranger {
+        Err(DialError::TimedOut { .. }) => {}
+        Err(DialError::Broker(CallError::Refused(no))) => assert_eq!(no.code, Code::NoMatch),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn bytes_are_counted_and_end_with_the_allowance() {
+    let broker = Running::new().await;
+    let mut volunteer = Serving::new(&broker, |config| config.total_bytes = Some(1000));
+    let mut channel = client(&broker)
+        .dial(&target(echo().await), soon())
+        .await
+        .unwrap();
+    channel.write_all(&[0; 400]).await.unwrap();
+    let mut heard = vec![0; 400];
+    channel.read_exact(&mut heard).await.unwrap();
+    channel.write_all(&[0; 400]).await.unwrap();
+    channel.read_to_end(&mut heard).await.unwrap_err();
+    let end = volunteer
+        .event(|event| {
+            if let Event::Ended { relayed, .. } = event {
+                Some(relayed.end)
+            } else {
+                None
+            }
+        })
+        .await;
+    assert_eq!(end, End::UsedUp);
+}
+
+#[tokio::test]
+async fn programs_come_through_socks() {
+    let broker = Running::new().await;
+    let _volunteer = Serving::new(&broker, |_| {});
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = listener.local_addr().unwrap();
+    let (sender, mut events) = mpsc::channel(16);
+    tokio::spawn(serve_socks(listener, client(&broker), sender, pending()));
+    let to = echo().await;
+    let mut stream = TcpStream::connect(proxy).await.unwrap();
+    let SocketAddr::V4(v4) = to else { panic!() };
+    let request = [
+        &[5, 1, 0, 5, 1, 0, 1][..],
+        &v4.ip().octets(),
+        &v4.port().to_be_bytes(),
+    ];
+    stream.write_all(&request.concat()).await.unwrap();
+    let mut reply = [0; 12];
+    stream.read_exact(&mut reply).await.unwrap();
+    assert_eq!(reply, [5, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    echoed(stream, 100_000).await;
+    let event = events.recv().await.unwrap();
+    assert!(matches!(event, LocalEvent::Connected { .. }), "{event:?}");
+    // UDP is refused in words and by its code.
+    let mut stream = TcpStream::connect(proxy).await.unwrap();
+    stream
+        .write_all(&[5, 1, 0, 5, 3, 0, 1, 0, 0, 0, 0, 0, 0])
+        .await
+        .unwrap();
+    stream.read_exact(&mut reply).await.unwrap();
+    assert_eq!(reply[3], 7);
+    loop {
+        if let LocalEvent::NotUnderstood { what } = events.recv().await.unwrap() {
+            assert!(what.contains("UDP"));
+            break;
+        }
+    }
+}
