@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerage_book::{
-    Added, Address, Ban, Entry, Identity, Key, Page, Role, Story, Subject, Tip, Which,
+    Added, Address, Ban, Book, Entry, Identity, Key, Page, Role, Story, Subject, Tip, Which,
 };
 use peerage_core::Reason;
 use peerage_peers::{
@@ -65,7 +65,9 @@ pub(crate) enum Command<N: Network> {
         Option<Box<Reason>>,
         To<Result<(), Dead>>,
     ),
-    Misbehaved(SessionId, Misdeed, To<Result<(), Dead>>),
+    Look(Box<dyn FnOnce(&Book) + Send>),
+    HoldBack(SessionId, bool, To<Result<(), Dead>>),
+    Misbehaved(SessionId, Misdeed, To<Result<Option<u32>, Dead>>),
     Useful(SessionId, To<Result<(), Dead>>),
     Send(SessionId, Message<N>, To<Result<(), NotSent>>),
     Gossip(SessionId, Message<N>, To<Result<(), NotSent>>),

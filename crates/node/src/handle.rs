@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerage_book::{
-    Added, Address, Ban, Entry, Identity, Key, Page, Role, Story, Subject, Tip, Which,
+    Added, Address, Ban, Book, Entry, Identity, Key, Page, Role, Story, Subject, Tip, Which,
 };
 use peerage_core::Reason;
 use peerage_peers::{Broadcast, Dead, Misdeed, NotSent, Parting, SessionId, Snapshot, Token};
@@ -148,6 +148,23 @@ impl<N: Network> Handle<N> {
     /// When the node has stopped.
     pub async fn why(&self, key: Key) -> Result<Vec<Story>, Stopped> {
         self.ask(|answer| Command::Stories(key, answer)).await
+    }
+
+    /// What `look` makes of the book. The node does nothing else meanwhile, so it has to be quick.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn look<A: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Book) -> A + Send + 'static,
+    ) -> Result<A, Stopped> {
+        self.ask(|answer| {
+            Command::Look(Box::new(move |book| {
+                // Whoever asked may have gone.
+                let _gone = answer.send(look(book));
+            }))
+        })
+        .await
     }
 
     /// What the book knows of this candidate.
@@ -296,7 +313,8 @@ impl<N: Network> Handle<N> {
     }
 
     /// A peer did what its network does not allow, and the application saw it. What comes of it,
-    /// [`Conduct`](peerage_peers::Conduct) says: nothing, a strike or its end.
+    /// [`Conduct`](peerage_peers::Conduct) says: nothing, a strike or its end. Returns its strikes by
+    /// now, or nothing if that ended the session.
     ///
     /// # Errors
     /// When the node has stopped; inside, that there is no such session.
@@ -304,7 +322,7 @@ impl<N: Network> Handle<N> {
         &self,
         id: SessionId,
         misdeed: Misdeed,
-    ) -> Result<Result<(), Dead>, Stopped> {
+    ) -> Result<Result<Option<u32>, Dead>, Stopped> {
         self.ask(|answer| Command::Misbehaved(id, misdeed, answer))
             .await
     }
@@ -402,6 +420,15 @@ impl<N: Network> Handle<N> {
     /// When the node has stopped; inside, that there is no such request.
     pub async fn refuse(&self, token: Token) -> Result<Result<(), NotSent>, Stopped> {
         self.ask(|answer| Command::Refuse(token, answer)).await
+    }
+
+    /// Reads nothing more from a peer, or does again: for an application that has no room for what
+    /// this one sends, and wants to hear of the others.
+    ///
+    /// # Errors
+    /// When the node has stopped; inside, that there is no such session.
+    pub async fn hold_back(&self, id: SessionId, hold: bool) -> Result<Result<(), Dead>, Stopped> {
+        self.ask(|answer| Command::HoldBack(id, hold, answer)).await
     }
 
     /// A peer has said something new of itself: its head, its range of blocks. It is judged anew, and

@@ -42,6 +42,7 @@ impl<N: Network> Owner<N> {
             }
             Command::Overview(answer) => reply(answer, self.overview()),
             Command::Reports(answer) => reply(answer, self.reports()),
+            Command::Look(look) => look(&self.book),
             Command::Stories(key, answer) => reply(answer, self.book.story(&key)),
             Command::Entry(key, answer) => reply(answer, self.book.get(&key)),
             Command::Page(which, after, most, answer) => {
@@ -92,7 +93,9 @@ impl<N: Network> Owner<N> {
                 reply(answer, self.table.disconnect(now, id, say, why));
             }
             Command::Misbehaved(id, misdeed, answer) => {
-                reply(answer, self.table.misbehaved(now, id, misdeed));
+                let noted = self.table.misbehaved(now, id, misdeed);
+                let shown = self.table.peer_at(now, id);
+                reply(answer, noted.map(|()| shown.map(|peer| peer.strikes)));
             }
             Command::Useful(id, answer) => {
                 self.table.useful(now, id);
@@ -137,6 +140,9 @@ impl<N: Network> Owner<N> {
                 reply(answer, self.table.respond(now, token, message, len));
             }
             Command::Refuse(token, answer) => reply(answer, self.table.refuse(now, token)),
+            Command::HoldBack(id, hold, answer) => {
+                reply(answer, self.table.hold_back(now, id, hold));
+            }
             Command::SetStatus(status, answer) => {
                 reply(answer, self.table.set_status(now, status));
             }

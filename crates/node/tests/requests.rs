@@ -89,6 +89,32 @@ async fn a_session_that_ends_answers_its_requests() {
     assert!(matches!(dead, Err(RequestError::NotSent(NotSent::Dead(_)))));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_application_holds_one_peer_back_and_tells_what_it_found_of_it() {
+    let (mut node, mut lines, id) = pair().await;
+    node.handle.hold_back(id, true).await.unwrap().unwrap();
+    lines.say("gossip one").await.unwrap();
+    tokio::time::sleep(secs(60)).await;
+    let peer = node.handle.peers().await.unwrap().remove(0);
+    assert!(peer.paused);
+    assert_eq!(peer.tally.messages_in, 0, "its words wait in the socket");
+    node.handle.hold_back(id, false).await.unwrap().unwrap();
+    let told = node.until(|event| match event {
+        Event::Message { message, .. } => Some(message.clone()),
+        _ => None,
+    });
+    assert_eq!(told.await, "gossip one");
+    node.handle.useful(id).await.unwrap().unwrap();
+    let misdeed = peerage_peers::Misdeed::Unannounced;
+    let strikes = node.handle.misbehaved(id, misdeed).await.unwrap();
+    assert_eq!(strikes, Ok(Some(1)));
+    let misdeed = peerage_peers::Misdeed::BadMessage;
+    let strikes = node.handle.misbehaved(id, misdeed).await.unwrap();
+    assert_eq!(strikes, Ok(None), "that ends it");
+    let known = node.handle.look(|book| book.len()).await.unwrap();
+    assert_eq!(known, node.handle.overview().await.unwrap().known);
+}
+
 async fn asked(node: &mut Running) -> Token {
     node.until(|event| match event {
         Event::Request { token, .. } => Some(*token),

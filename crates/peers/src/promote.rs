@@ -236,6 +236,7 @@ impl<T: Types> Table<T> {
             traffic: Traffic::new(at),
             paused_since: None,
             held: None,
+            held_back: false,
             woken: false,
             strikes: 0,
             struck_at: at,

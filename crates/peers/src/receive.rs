@@ -176,6 +176,19 @@ impl<T: Types> Table<T> {
         active.is_some_and(|active| active.ours.expects(key))
     }
 
+    /// Reads nothing more from this peer, or does again: pushes back on it where the caller has no
+    /// room for what it sends. What was read already still comes. Nobody is late meanwhile.
+    ///
+    /// # Errors
+    /// When there is no such session.
+    pub fn hold_back(&mut self, now: Instant, id: SessionId, hold: bool) -> Result<(), Dead> {
+        let _ = self.tick(now);
+        self.peer(id)?.held_back = hold;
+        self.update_reading(id);
+        self.reschedule(id);
+        Ok(())
+    }
+
     /// The nonce of the ping that the peer has not answered yet.
     pub fn awaited_pong(&self, id: SessionId) -> Option<u64> {
         self.active.get(&id)?.pulse.awaited()

@@ -57,6 +57,8 @@ pub(crate) struct Active<T: Types> {
     pub(crate) paused_since: Option<Instant>,
     /// The length of what was handed back for want of room.
     pub(crate) held: Option<usize>,
+    /// The caller wants nothing of it for now.
+    pub(crate) held_back: bool,
     /// The caller knows that there is something to write.
     pub(crate) woken: bool,
     pub(crate) strikes: u32,
@@ -101,6 +103,7 @@ impl<T: Types> Active<T> {
     pub(crate) fn is_full(&self, config: &Config) -> bool {
         let (spent, budget) = (self.inbox.spent(), config.budgets.inbox);
         self.held.is_some()
+            || self.held_back
             || self.theirs.len() > config.theirs.pause_above
             || spent.messages >= budget.messages
             || spent.bytes >= budget.bytes
@@ -109,7 +112,8 @@ impl<T: Types> Active<T> {
     /// Whether reading may go on, on this session's own account.
     pub(crate) fn has_room(&self, config: &Config) -> bool {
         let (spent, budget) = (self.inbox.spent(), config.budgets.inbox);
-        self.theirs.len() <= config.theirs.pause_above
+        !self.held_back
+            && self.theirs.len() <= config.theirs.pause_above
             && spent.messages <= budget.messages / 2
             && spent.bytes <= budget.bytes / 2
             && self.held.is_none_or(|len| self.inbox.admits(budget, len))

@@ -1,7 +1,7 @@
 //! What waits, in both directions: budgets, fairness, backpressure, memory.
 
 use peerage_core::{Budget, Reason};
-use peerage_peers::{Heard, NotSent, NotTaken, Outcome, Overflow, Table, Types};
+use peerage_peers::{Heard, NotSent, NotTaken, Outcome, Overflow, SessionId, Table, Types};
 
 use crate::common::{Toy, World, secs, small};
 
@@ -191,6 +191,31 @@ fn a_full_inbox_pauses_reading_and_resumes_when_half_is_fetched() {
         world.drain(),
         [format!("gossip {id} 10"), format!("gossip {id} 11")]
     );
+}
+
+#[test]
+fn a_peer_that_is_held_back_is_not_read_and_never_late() {
+    let mut config = small();
+    config.keepalive = peerage_peers::Keepalive::ETHEREUM;
+    let mut world = World::new(config);
+    let (id, other) = (world.out(1), world.out(2));
+    world.drain();
+    world.table.hold_back(world.now, id, true).unwrap();
+    world.table.hold_back(world.now, id, true).unwrap();
+    assert_eq!(world.drain(), [format!("pause {id}")]);
+    assert!(world.table.can_read(other));
+    // What was read before comes all the same.
+    world.gossip(id, "a");
+    assert_eq!(world.drain(), [format!("gossip {id} a")]);
+    let said = world.pass(std::time::Duration::from_secs(5));
+    assert!(!said.iter().any(|line| line.contains(&id.to_string())));
+    assert!(!world.table.can_read(id));
+    world.table.hold_back(world.now, id, false).unwrap();
+    assert_eq!(world.drain(), [format!("resume {id}")]);
+    assert!(world.table.can_read(id));
+    let gone = SessionId(999);
+    let dead = world.table.hold_back(world.now, gone, true);
+    assert_eq!(dead, Err(peerage_peers::Dead(gone)));
 }
 
 #[test]
