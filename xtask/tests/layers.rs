@@ -102,7 +102,12 @@ const ROOMS: &[Room] = &[
     room("peerage-node", L4, &[UpTo(L3)]),
     room("peerage", Top, &[UpTo(L4)]),
     room("peerage-sim", Side, &[UpTo(L2)]),
-    room("peerage-cli", Top, &[Only("peerage"), Only("peerage-sim")]),
+    room("peerage-api", Top, &[Only("peerage")]),
+    room(
+        "peerage-cli",
+        Top,
+        &[Only("peerage"), Only("peerage-api"), Only("peerage-sim")],
+    ),
     room("xtask", Tool, &[]),
 ];
 

@@ -26,6 +26,7 @@
 mod ethereum;
 mod family;
 mod kept;
+mod wired;
 
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ pub use peerage_store as store;
 
 pub use self::family::Customs;
 pub use self::kept::{Keeper, Keeps, Kept, KeptLink};
+pub use self::wired::{Asked as WhatWasAsked, NoMessage, Payload, Question, Wired};
 
 use crate::greeter::Greeter;
 use crate::os;

@@ -1,0 +1,7 @@
+//! The API against nodes that run: contracts, subscribers of every pace, hostile calls.
+
+mod calls;
+mod common;
+mod messages;
+mod places;
+mod subscribers;
