@@ -17,10 +17,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         out.join("peerage.v1.bin"),
         compiler.encode_file_descriptor_set(),
     )?;
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
     tonic_prost_build::configure()
         .build_client(cfg!(feature = "client"))
         .build_transport(false)
         .bytes(".")
-        .compile_fds(files)?;
+        .compile_fds_with_config(files, config)?;
     Ok(())
 }

@@ -212,9 +212,19 @@ impl<C: AsyncRead + AsyncWrite + Unpin + Send> Io for C {}
 
 /// A connection that counts against the limit until it closes. Who connects is known by token or
 /// certificate alone.
-struct Counted {
+pub(crate) struct Counted {
     io: Box<dyn Io>,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Counted {
+    pub(crate) fn tcp(io: tokio::net::TcpStream, permit: OwnedSemaphorePermit) -> Self {
+        let io = Box::new(io);
+        Self {
+            io,
+            _permit: permit,
+        }
+    }
 }
 
 impl Connected for Counted {
@@ -266,7 +276,7 @@ impl AsyncWrite for Counted {
 type Accepted = std::io::Result<Counted>;
 
 /// How long accepting rests after the system could not.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts connections, as many at once as there may be.
 fn accept(inner: Inner, limit: usize) -> (ReceiverStream<Accepted>, tokio::task::JoinHandle<()>) {

@@ -81,6 +81,12 @@ pub enum BindError {
         /// Where.
         at: SocketAddr,
     },
+    /// Others than this machine could read.
+    #[error("HTTP at {at}, which is no loopback address, needs a token: set token_file")]
+    NoTokenForHttp {
+        /// Where.
+        at: SocketAddr,
+    },
     /// This system has no unix sockets.
     #[error("this system has no unix sockets: use ip:port and a token")]
     NoUnix,

@@ -2,6 +2,7 @@
 
 mod calls;
 mod common;
+mod http;
 mod messages;
 mod places;
 mod subscribers;
