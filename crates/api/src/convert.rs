@@ -94,12 +94,15 @@ pub(crate) fn reason(of: &Reason) -> v1::Reason {
 
 fn detail(name: &str, value: &Value) -> v1::Fact {
     use v1::fact::Value as Of;
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "whatever is added later has a shown form, as text of a peer has"
+    )]
     let value = match value {
         Value::Uint(value) => Of::Uint(*value),
         Value::Int(value) => Of::Int(*value),
         Value::Name(value) => Of::Text((*value).to_owned()),
         Value::Span(value) => Of::SpanUs(micros(*value)),
-        // Whatever is added later has a shown form, as text of a peer has.
         value => Of::Text(value.to_string()),
     };
     v1::Fact {

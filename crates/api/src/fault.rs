@@ -129,6 +129,10 @@ impl From<NoMessage> for Fault {
 
 impl From<NotSent> for Fault {
     fn from(error: NotSent) -> Self {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "it has no room, one way or another"
+        )]
         let advice = match error {
             NotSent::Dead(dead) => return dead.into(),
             NotSent::NoSuchRequest(_) => {
@@ -141,7 +145,6 @@ impl From<NotSent> for Fault {
                 let words = "the peer took so little that its session was ended";
                 return Self::of_kind(Code::NotFound, Kind::Full, words);
             }
-            // It has no room, one way or another.
             _ => "the peers take too little: send later, or less",
         };
         let words = format!("{error}: {advice}");
@@ -151,6 +154,10 @@ impl From<NotSent> for Fault {
 
 impl From<RequestError> for Fault {
     fn from(error: RequestError) -> Self {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "it did not come in time, in whatever form that is told"
+        )]
         match error {
             RequestError::NotSent(error) => error.into(),
             RequestError::Closed(reason) => Self {
@@ -162,7 +169,6 @@ impl From<RequestError> for Fault {
                 },
             },
             RequestError::Stopped(stopped) => stopped.into(),
-            // It did not come in time, in whatever form that is told.
             error => Self::of_kind(
                 Code::DeadlineExceeded,
                 Kind::Timeout,

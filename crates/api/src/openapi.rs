@@ -122,6 +122,7 @@ fn parameters(of: &MessageDescriptor, comments: &Comments) -> Value {
         }));
     };
     for field in of.fields() {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others are values")]
         match field.kind() {
             Kind::Message(inner) if inner.name() == "Realm" => {
                 inner

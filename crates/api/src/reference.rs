@@ -138,6 +138,10 @@ fn message_of(text: &mut String, of: &MessageDescriptor, comments: &Comments) {
 }
 
 fn kind(field: &FieldDescriptor) -> String {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the others have names of their own"
+    )]
     let kind = match field.kind() {
         Kind::Message(of) => link(of.name()),
         Kind::Enum(of) => link(of.name()),

@@ -26,14 +26,16 @@ pub(crate) struct Answered {
     pub(crate) took: Duration,
 }
 
+/// An attempt or session, with what its handshake said.
+pub(crate) type Shown = (Snapshot<Key>, Option<Arc<PeerFacts>>);
+
 /// A node whose network is forgotten.
 pub(crate) trait Served: Send + Sync {
     fn info(&self) -> &v1::NodeInfo;
     fn counters(&self) -> Counters;
     fn status(&self) -> BoxFuture<'_, Result<v1::NodeStatus, Stopped>>;
     /// All attempts and sessions, with what the handshakes said.
-    fn peers(&self)
-    -> BoxFuture<'_, Result<Vec<(Snapshot<Key>, Option<Arc<PeerFacts>>)>, Stopped>>;
+    fn peers(&self) -> BoxFuture<'_, Result<Vec<Shown>, Stopped>>;
     /// The session with this peer.
     fn session_of(&self, key: &Key) -> Option<SessionId>;
     /// How the peer of an established session is named.
@@ -289,8 +291,10 @@ impl<N: Wired + Described> Seat<N> {
                 let lost_ms = millis(*lost);
                 (Is::Stalled, Of::Stalled(v1::Stalled { lost_ms }))
             }
-            // A later kind.
-            _ => return false,
+            // What the library alone is told so far, and later kinds.
+            Event::Found { .. } | Event::Dialling { .. } | Event::LateAnswer { .. } | _ => {
+                return false;
+            }
         };
         let event = v1::Event {
             realm: self.info.realm.clone(),
@@ -394,9 +398,7 @@ impl<N: Wired + Described> Served for Seat<N> {
         })
     }
 
-    fn peers(
-        &self,
-    ) -> BoxFuture<'_, Result<Vec<(Snapshot<Key>, Option<Arc<PeerFacts>>)>, Stopped>> {
+    fn peers(&self) -> BoxFuture<'_, Result<Vec<Shown>, Stopped>> {
         Box::pin(async {
             let all = self.handle.peers().await?;
             let state = self.state();
@@ -423,7 +425,7 @@ impl<N: Wired + Described> Served for Seat<N> {
     }
 
     fn look(&self, look: Box<dyn FnOnce(&Book) + Send>) -> BoxFuture<'_, Result<(), Stopped>> {
-        Box::pin(self.handle.book(look))
+        Box::pin(self.handle.look(look))
     }
 
     fn destination(&self, text: &str) -> Result<(Option<Identity>, Address), Fault> {
@@ -488,7 +490,11 @@ impl<N: Wired + Described> Served for Seat<N> {
     }
 
     fn useful(&self, id: SessionId) -> BoxFuture<'_, Result<(), Stopped>> {
-        Box::pin(self.handle.useful(id))
+        Box::pin(async move {
+            // It may have left meanwhile.
+            let _over = self.handle.useful(id).await?;
+            Ok(())
+        })
     }
 
     fn misbehaved(

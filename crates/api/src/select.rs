@@ -53,10 +53,10 @@ fn shares(facts: &PeerFacts, wanted: &str) -> bool {
 }
 
 fn serves(facts: &PeerFacts, wanted: u64) -> bool {
-    match &facts.about {
-        About::Version(facts) => facts.services & wanted == wanted,
-        _ => false,
-    }
+    let About::Version(facts) = &facts.about else {
+        return false;
+    };
+    facts.services & wanted == wanted
 }
 
 /// What a part of a score is at the most.

@@ -98,7 +98,7 @@ async fn three_networks_in_one_daemon_are_told_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_from_first_to_last() {
-    let mut pair = Pair::<Ethereum>::new("hoodi").await;
+    let pair = Pair::<Ethereum>::new("hoodi").await;
     let mut client = pair.served.client().await;
     let mut reading = Reading::new(&mut client, everything()).await;
     // Added by its address, it is dialled.

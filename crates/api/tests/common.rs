@@ -119,8 +119,8 @@ pub(crate) fn add<N: Wired + Described>(
             if let Event::Request { token, .. } = event
                 && !taken
             {
-                drop(tell.send(token.session.0).await);
-                drop(handle.refuse(token).await);
+                let _nobody = tell.send(token.session.0).await;
+                let _over = handle.refuse(token).await;
             }
         }
     });

@@ -1,5 +1,7 @@
 //! The API against nodes that run: contracts, subscribers of every pace, hostile calls.
 
+#![cfg(test)]
+
 mod calls;
 mod common;
 mod http;

@@ -27,7 +27,10 @@ fn tx(number: u32, len: usize) -> MessageOf<Zcash> {
 async fn talk(from: HandleOf<Zcash>, to: SessionId, numbers: std::ops::Range<u32>, len: usize) {
     for number in numbers {
         from.send(to, tx(number, len)).await.unwrap().unwrap();
-        while number % 64 == 63 {
+        if number % 64 != 63 {
+            continue;
+        }
+        loop {
             let peers = from.peers().await.unwrap();
             let peer = peers.iter().find(|peer| peer.id == to);
             if peer.expect("the session lasts").sending == 0 {

@@ -39,11 +39,9 @@ fn delivery(
 ) -> v1::Delivery {
     let outcome = match &sent {
         Ok(()) => v1::Outcome::Sent,
-        Err(fault) => match fault.code {
-            Code::ResourceExhausted => v1::Outcome::QueueFull,
-            Code::FailedPrecondition | Code::InvalidArgument => v1::Outcome::Unsupported,
-            _ => v1::Outcome::Gone,
-        },
+        Err(fault) if fault.code == Code::ResourceExhausted => v1::Outcome::QueueFull,
+        Err(fault) if fault.code == Code::FailedPrecondition => v1::Outcome::Unsupported,
+        Err(_) => v1::Outcome::Gone,
     };
     v1::Delivery {
         peer,

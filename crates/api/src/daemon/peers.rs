@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerage::networks::PeerFacts;
 use peerage::node::book::{Address, Identity, Key, Prefix, Role, Subject};
 use peerage::node::peers::{Dead, Misdeed, Phase, SessionId, Snapshot};
 use peerage::{ConnectedAddr, networks};
@@ -11,7 +10,7 @@ use peerage::{ConnectedAddr, networks};
 use super::{Daemon, key, subject};
 use crate::convert;
 use crate::fault::Fault;
-use crate::seat::Served;
+use crate::seat::{Served, Shown};
 use crate::v1;
 
 /// How many peers a list has when nothing is said, and at the most.
@@ -19,8 +18,6 @@ const LISTED: [usize; 2] = [1000, 10_000];
 
 /// How long a peer stays away that was told to cool down, when nothing is said.
 const COOL: Duration = Duration::from_secs(60 * 60);
-
-type Shown = (Snapshot<Key>, Option<Arc<PeerFacts>>);
 
 impl Daemon {
     /// See the service.

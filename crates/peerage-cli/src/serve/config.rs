@@ -28,9 +28,24 @@ pub(super) struct File {
     /// How often figures are told.
     #[serde(default)]
     pub(super) status: Option<Span>,
+    /// Where programs speak with the daemon.
+    #[serde(default)]
+    pub(super) api: Api,
     /// The networks.
     #[serde(rename = "node", default)]
     pub(super) nodes: Vec<Spanned<Node>>,
+}
+
+/// Where programs speak with the daemon.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Api {
+    /// `unix:/path` or `ip:port`.
+    pub(super) grpc: Option<String>,
+    /// `ip:port`.
+    pub(super) http: Option<SocketAddr>,
+    /// Who may change things.
+    pub(super) token_file: Option<PathBuf>,
 }
 
 /// One network and chain.

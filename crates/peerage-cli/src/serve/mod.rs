@@ -1,5 +1,6 @@
 //! `peerage serve`: nodes that find and keep peers, in the foreground.
 
+mod api;
 mod config;
 mod plan;
 mod show;
@@ -16,6 +17,7 @@ use peerage::node::store::Store;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
+use self::api::Gate;
 use self::plan::{NodePlan, plan};
 use self::show::Log;
 use self::start::{Running, Told, start};
@@ -26,7 +28,7 @@ use crate::output::{Exit, Failed, Out, environment, misused};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "It tells what happens on stderr, a line each; with --json on stdout, an object each: listening,
-established, closed, failed, misbehaved, incompatible, stalled, status, stopping, stopped.
+api, established, closed, failed, misbehaved, incompatible, stalled, status, stopping, stopped.
 
 A configuration has a [[node]] for each network and chain:
 
@@ -42,6 +44,11 @@ A configuration has a [[node]] for each network and chain:
   limits = { inbound = 125, outbound = 75 }
   seeds = { table = true, dns = [], https = [], peers = [] }
 
+  [api]
+  grpc = \"unix:/run/peerage/api.sock\"
+  http = \"127.0.0.1:9910\"
+  token_file = \"/etc/peerage/token\"
+
   [[node]]
   network = \"ethereum\"
   chain = \"hoodi\"
@@ -52,6 +59,9 @@ Beside these a node takes trusted, key, proxy, isolated, services, height, capab
 and local. A node that names no key has that of --key, else that of the data directory. Static and
 trusted peers and bans are put into the book at the start; leaving one out of the file does not take
 it out of the book: `peerage book remove` and `unban` do.
+
+Programs speak with it over gRPC, on a unix socket of its owner or over TCP with the token, and over
+HTTP, which reads without a token on loopback and changes with it: docs/api.md has all calls.
 
 The first interrupt says goodbye to all peers and writes the book; a second one ends it at once.
 Exit code: 0 at the end of --for or on SIGTERM, 130 when interrupted, 2 for a mistake in the
@@ -141,6 +151,20 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["discovery", "boot", "config"])]
     no_discovery: bool,
 
+    /// Where gRPC is served: unix:/path/to/socket, or ip:port with --token-file. Nowhere when not
+    /// given.
+    #[arg(long, value_name = "PLACE")]
+    grpc: Option<String>,
+
+    /// Where HTTP is served. Nowhere when not given.
+    #[arg(long, value_name = "ADDR:PORT")]
+    http: Option<SocketAddr>,
+
+    /// The file with the token of those who may change things over HTTP, and use gRPC over TCP.
+    /// Nobody else may read it.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
     /// How often figures are told; every 30 s when not given.
     #[arg(long, value_name = "TIME", value_parser = span)]
     status: Option<Duration>,
@@ -191,15 +215,21 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     let store = Arc::new(data::open(&plan.data)?);
     let served: Vec<_> = plan.nodes.iter().map(NodePlan::realm).collect();
     data::cut_sessions(&store, &served)?;
+    let mut gate = Gate::open(&plan.api).await?;
     let (tell, mut told) = mpsc::channel(WAITING);
     let mut nodes = Vec::new();
     for (number, of) in plan.nodes.into_iter().enumerate() {
-        nodes.push(start(of, number, &plan.data, &store, tell.clone()).await?);
+        let ends = (tell.clone(), &mut gate);
+        nodes.push(start(of, number, &plan.data, &store, ends).await?);
     }
     // The nodes alone tell now: when all have stopped, there is nothing more.
     drop(tell);
     for node in &nodes {
         log.listening(node)?;
+    }
+    let api = gate.serve();
+    if let Some(at) = &api.at {
+        log.api(at)?;
     }
     let mut figures = interval_at(Instant::now() + plan.status, plan.status);
     figures.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -218,6 +248,7 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     };
     log.says("stopping", "saying goodbye")?;
     stop(&mut log, &nodes, &mut told, &mut signals).await?;
+    api.stop().await;
     drop(nodes);
     let written = finish(store).await;
     log.says("stopped", "all is written")?;

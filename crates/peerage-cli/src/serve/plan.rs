@@ -16,7 +16,7 @@ use peerage::{NodeKey, Route, Tables};
 use toml::Spanned;
 
 use super::Args;
-use super::config::{self, Node};
+use super::config::{self, Api, Node};
 use crate::data::{self, DataArg};
 use crate::nearest;
 use crate::output::{Failed, misused, usage};
@@ -25,6 +25,7 @@ use crate::output::{Failed, misused, usage};
 pub(super) struct Plan {
     pub(super) data: PathBuf,
     pub(super) status: Duration,
+    pub(super) api: Api,
     pub(super) nodes: Vec<NodePlan>,
 }
 
@@ -100,9 +101,15 @@ const STATUS: Duration = Duration::from_secs(30);
 
 /// What the arguments, or the file they name, want.
 pub(super) fn plan(args: &Args, tables: &Tables) -> Result<Plan, Failed> {
+    let given = Api {
+        grpc: args.grpc.clone(),
+        http: args.http,
+        token_file: args.token_file.clone(),
+    };
     let Some(path) = &args.config else {
         let node = from_args(args, tables)?;
         return Ok(Plan {
+            api: given,
             data: args.data.folder()?,
             status: args.status.unwrap_or(STATUS),
             nodes: vec![node],
@@ -113,6 +120,17 @@ pub(super) fn plan(args: &Args, tables: &Tables) -> Result<Plan, Failed> {
     let data = args.data.data.clone();
     let data = data.or_else(|| file.data.as_ref().map(|data| beside.join(data)));
     let data = DataArg { data }.folder()?;
+    // Paths of a file are beside it.
+    let token_file = file.api.token_file.map(|file| beside.join(file));
+    let grpc = file.api.grpc.map(|at| match at.strip_prefix("unix:") {
+        Some(path) => format!("unix:{}", beside.join(path).display()),
+        None => at,
+    });
+    let api = Api {
+        grpc: given.grpc.or(grpc),
+        http: given.http.or(file.api.http),
+        token_file: given.token_file.or(token_file),
+    };
     let status = args.status.or_else(|| file.status.map(|span| span.0));
     let key = args.node.key.as_deref();
     let of_all = OfAll {
@@ -130,6 +148,7 @@ pub(super) fn plan(args: &Args, tables: &Tables) -> Result<Plan, Failed> {
         nodes: nodes.collect::<Result<_, _>>()?,
         data,
         status: status.unwrap_or(STATUS),
+        api,
     })
 }
 

@@ -6,6 +6,7 @@ use peerage::node::{FinderReport, Overview};
 use peerage::{ConnectedAddr, Direction};
 use serde_json::{Value, json};
 
+use super::api::Places;
 use super::start::{End, Running, Told};
 use crate::data;
 use crate::find::report_json;
@@ -53,6 +54,15 @@ impl Log<'_> {
         }
         let body = json!({ "addrs": addrs, "addresses": node.addresses, "enr": record });
         self.line(Some(&node.realm), "listening", &words, body)
+    }
+
+    /// The interface is served there.
+    pub(super) fn api(&mut self, at: &Places) -> Result<(), Failed> {
+        let grpc = at.grpc.as_ref().map(|at| format!("gRPC at {at}"));
+        let http = at.http.as_ref().map(|at| format!("HTTP at http://{at}"));
+        let words: Vec<String> = grpc.into_iter().chain(http).collect();
+        let body = json!({ "grpc": at.grpc, "http": at.http });
+        self.line(None, "api", &words.join(" and "), body)
     }
 
     pub(super) fn told(&mut self, realm: &Realm, told: &Told) -> Result<(), Failed> {

@@ -13,13 +13,16 @@ use peerage::networks::{BoxFuture, Builtin, Described, PeerFacts};
 use peerage::node::book::{By, Key};
 use peerage::node::peers::{Closed, Misdeed, Phase, SessionId};
 use peerage::node::store::{Realm, Store};
-use peerage::node::{Customs, Event, EventsOf, FinderReport, HandleOf, Keeps, Node, Overview};
+use peerage::node::{
+    Customs, Event, EventsOf, FinderReport, HandleOf, Keeps, Node, Overview, Wired,
+};
 use peerage::{
     ConnectedAddr, Decred, Direction, Endpoint, Ethereum, Greeter, MessageOf, Protocol, Reason,
     Zcash,
 };
 use tokio::sync::mpsc;
 
+use super::api::{Feed, Gate};
 use super::plan::{DiscoveryPlan, NodePlan};
 use crate::args::{destination, record};
 use crate::data::{self, edit, place};
@@ -128,7 +131,7 @@ pub(super) async fn start(
     number: usize,
     folder: &Path,
     store: &Arc<Store>,
-    tell: Tell,
+    (tell, gate): (Tell, &mut Gate),
 ) -> Result<Running, Failed> {
     operator(&plan, store)?;
     let name = plan.network.network();
@@ -137,6 +140,8 @@ pub(super) async fn start(
         number,
         store,
         tell,
+        gate,
+        record: None,
     };
     let started = if name == Zcash::NETWORK {
         family::<Zcash>(&plan, launch)
@@ -175,10 +180,13 @@ fn operator(plan: &NodePlan, store: &Store) -> Result<(), Failed> {
 }
 
 /// What starting takes besides the plan.
-struct Launch {
+struct Launch<'a> {
     number: usize,
     store: Arc<Store>,
     tell: Tell,
+    gate: &'a mut Gate,
+    /// How discovery knows the node.
+    record: Option<Record>,
 }
 
 /// The node of a plan as its network knows it.
@@ -210,7 +218,7 @@ fn listen<N: Described>(
     Ok(listeners)
 }
 
-fn family<N: Customs + Builtin>(plan: &NodePlan, launch: Launch) -> Result<Running, Failed> {
+fn family<N: Customs + Builtin>(plan: &NodePlan, launch: Launch<'_>) -> Result<Running, Failed> {
     let mut greeter = greeter::<N>(plan)?;
     let listeners = listen(plan, &mut greeter)?;
     let mut chain = (*greeter.local().chain).clone();
@@ -234,7 +242,7 @@ fn family<N: Customs + Builtin>(plan: &NodePlan, launch: Launch) -> Result<Runni
     run(plan, greeter, (listeners, finders), launch, |_| None)
 }
 
-async fn ethereum(plan: &NodePlan, launch: Launch) -> Result<Running, Failed> {
+async fn ethereum(plan: &NodePlan, mut launch: Launch<'_>) -> Result<Running, Failed> {
     let mut greeter = greeter::<Ethereum>(plan)?;
     let listeners = listen(plan, &mut greeter)?;
     let mut finders: Vec<Box<dyn Finder>> = Vec::new();
@@ -249,13 +257,12 @@ async fn ethereum(plan: &NodePlan, launch: Launch) -> Result<Running, Failed> {
         });
         let finder = handle.finder(Ethereum::NETWORK, search).await;
         finders.push(Box::new(finder.map_err(ended)?));
-        found = Some((handle.record().await.map_err(ended)?, handle));
+        launch.record = Some(handle.record().await.map_err(ended)?);
+        found = Some(handle);
     }
     let running = run(plan, greeter, (listeners, finders), launch, nothing)?;
-    let (record, discovery) = found.unzip();
     Ok(Running {
-        record,
-        discovery,
+        discovery: found,
         ..running
     })
 }
@@ -313,19 +320,19 @@ fn discover(
 }
 
 /// Starts the node and the task that tells what happens in it.
-fn run<N: Keeps + Described>(
+fn run<N: Wired + Described>(
     plan: &NodePlan,
     greeter: Greeter<N>,
     (listeners, finders): (Vec<Listener>, Vec<Box<dyn Finder>>),
-    launch: Launch,
+    launch: Launch<'_>,
     answer: Answer<N>,
 ) -> Result<Running, Failed> {
     let realm = plan.realm();
     let found_at = |at: &Endpoint| N::shown(&N::found_at(greeter.local(), *at));
     let ends = listeners.iter().filter_map(|one| one.local_endpoint().ok());
     let addrs: Vec<Endpoint> = ends.collect();
-    let addresses = addrs.iter().map(found_at).collect();
-    let mut node = Node::new(greeter)
+    let addresses: Vec<String> = addrs.iter().map(found_at).collect();
+    let mut node = Node::new(greeter.clone())
         .with_finders(finders)
         .with_store(launch.store, realm.clone());
     for listener in listeners {
@@ -348,76 +355,86 @@ fn run<N: Keeps + Described>(
     let started = node.start();
     let (handle, events) = started.map_err(|error| environment(error, "cannot start the node"))?;
     let served = Typed::<N>(handle.clone());
-    drop(tokio::spawn(follow::<N>(
-        events,
-        handle,
-        launch.number,
-        launch.tell,
-        answer,
-    )));
-    Ok(Running {
+    let record = launch.record;
+    let running = Running {
         realm,
         addrs,
         addresses,
-        record: None,
+        record,
         node: Box::new(served),
         discovery: None,
-    })
+    };
+    let follower = Follower {
+        feed: launch.gate.add(handle.clone(), greeter, &running),
+        handle,
+        number: launch.number,
+        tell: launch.tell,
+        answer,
+    };
+    drop(tokio::spawn(follower.follow(events)));
+    Ok(running)
 }
 
-/// Passes on what happens until the node has stopped.
-async fn follow<N: Keeps + Described>(
-    mut events: EventsOf<N>,
+/// Who hears of what happens in a node.
+struct Follower<N: Wired> {
+    feed: Feed<N>,
     handle: HandleOf<N>,
     number: usize,
     tell: Tell,
     answer: Answer<N>,
-) {
-    while let Some(event) = events.next().await {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "whoever has no chain has no use for the rest"
-        )]
-        let told = match event {
-            Event::Established {
-                id,
-                key,
-                addr,
-                profile,
-            } => {
-                let facts = Box::new(N::facts(&profile, 0));
-                Told::Established {
+}
+
+impl<N: Wired + Described> Follower<N> {
+    /// Passes on what happens until the node has stopped.
+    async fn follow(self, mut events: EventsOf<N>) {
+        while let Some(event) = events.next().await {
+            let is_taken = self.feed.tell(&event);
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "whoever has no chain has no use for the rest"
+            )]
+            let told = match event {
+                Event::Established {
                     id,
                     key,
                     addr,
-                    facts,
+                    profile,
+                } => {
+                    let facts = Box::new(N::facts(&profile, 0));
+                    Told::Established {
+                        id,
+                        key,
+                        addr,
+                        facts,
+                    }
                 }
-            }
-            Event::Closed(closed) => Told::Closed(Box::new(end(*closed))),
-            Event::Request { token, message } => {
-                // A session that is over needs no answer, nor does a node that stops.
-                match answer(&message) {
-                    Some(words) => drop(handle.respond(token, words).await),
-                    None => drop(handle.refuse(token).await),
+                Event::Closed(closed) => Told::Closed(Box::new(end(*closed))),
+                Event::Request { .. } if is_taken => continue,
+                Event::Request { token, message } => {
+                    // A session that is over needs no answer, nor does a node that stops.
+                    match (self.answer)(&message) {
+                        Some(words) => drop(self.handle.respond(token, words).await),
+                        None => drop(self.handle.refuse(token).await),
+                    }
+                    continue;
                 }
-                continue;
+                Event::Misbehaved {
+                    id,
+                    misdeed,
+                    strikes,
+                } => Told::Misbehaved {
+                    id,
+                    misdeed,
+                    strikes,
+                },
+                Event::Incompatible { id, key, reason } => Told::Incompatible { id, key, reason },
+                Event::Stalled { lost } => Told::Stalled { lost },
+                // That a connection was one too many stands in its end.
+                _ => continue,
+            };
+            if self.tell.send((self.number, told)).await.is_err() {
+                return;
             }
-            Event::Misbehaved {
-                id,
-                misdeed,
-                strikes,
-            } => Told::Misbehaved {
-                id,
-                misdeed,
-                strikes,
-            },
-            Event::Incompatible { id, key, reason } => Told::Incompatible { id, key, reason },
-            Event::Stalled { lost } => Told::Stalled { lost },
-            // That a connection was one too many stands in its end.
-            _ => continue,
-        };
-        if tell.send((number, told)).await.is_err() {
-            return;
         }
     }
 }

@@ -76,6 +76,108 @@ impl Drop for Daemon {
     }
 }
 
+/// What HTTP answers: the status and the body.
+#[cfg(feature = "api")]
+fn http(at: &str, line: &str, headers: &str) -> (String, String) {
+    let mut io = std::net::TcpStream::connect(at).unwrap();
+    let request = format!("{line} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n{headers}\r\n");
+    io.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    io.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+}
+
+#[cfg(feature = "api")]
+#[test]
+fn programs_speak_with_a_daemon_where_its_configuration_says_so() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new("serve-api");
+    let (data, token) = (dir.file("data"), dir.file("token"));
+    std::fs::write(&token, "a-token-of-thirty-two-characters\n").unwrap();
+    let config = dir.file("peerage.toml");
+    let text = r#"
+        data = "data"
+        [api]
+        grpc = "unix:api.sock"
+        http = "127.0.0.1:0"
+        token_file = "token"
+        [[node]]
+        network = "zcash"
+        chain = "regtest"
+        listen = ["127.0.0.1:0"]
+        seeds = { table = false }
+    "#;
+    std::fs::write(&config, text).unwrap();
+    // A token that others may read is none.
+    std::fs::set_permissions(&token, PermissionsExt::from_mode(0o644)).unwrap();
+    let public = run(&["serve", "--for", "60s", "--config", &config]);
+    assert_eq!(code(&public), 2);
+    assert!(stderr(&public).contains("chmod 600"), "{}", stderr(&public));
+    std::fs::set_permissions(&token, PermissionsExt::from_mode(0o600)).unwrap();
+
+    let mut daemon = Daemon::start(&["--config", &config]);
+    let api = daemon.wait("api");
+    let socket = api["grpc"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("unix:")
+        .unwrap()
+        .to_owned();
+    assert!(socket.ends_with("api.sock"), "{api}");
+    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let at = api["http"].as_str().unwrap();
+    let (status, info) = http(at, "GET /v1/info", "");
+    let info: Value = serde_json::from_str(&info).unwrap();
+    assert_eq!(
+        (&*status, &info["version"]),
+        ("200", &env!("CARGO_PKG_VERSION").into())
+    );
+    assert_eq!(info["nodes"][0]["realm"]["network"], "zcash");
+    assert_eq!(http(at, "GET /readyz", "").0, "200");
+    let add = "POST /v1/peers/add";
+    assert_eq!(http(at, add, "").0, "401");
+    let bearer = "authorization: Bearer a-token-of-thirty-two-characters\r\n";
+    assert_eq!(http(at, add, bearer).0, "400", "an address is missing");
+
+    // Its places are its own.
+    let other = dir.file("other");
+    let grpc = format!("unix:{socket}");
+    let second = [
+        &["serve", "--for", "60s", "--data", &other, "--grpc", &grpc],
+        &REGTEST[..],
+    ];
+    let second = run(&[&second.concat()[..], &["--no-listen"]].concat());
+    assert_eq!(code(&second), 3);
+    assert!(
+        stderr(&second).contains("already answers"),
+        "{}",
+        stderr(&second)
+    );
+    let (exit, kinds) = daemon.end("-TERM");
+    assert_eq!((exit, kinds.last().unwrap().as_str()), (0, "stopped"));
+    assert!(!std::path::Path::new(&socket).exists());
+    assert!(std::path::Path::new(&data).is_dir());
+
+    // Over TCP everybody could, without a token.
+    let open = [
+        &[
+            "serve",
+            "--for",
+            "60s",
+            "--data",
+            &other,
+            "--grpc",
+            "127.0.0.1:0",
+        ],
+        &REGTEST[..],
+    ];
+    let open = run(&[&open.concat()[..], &["--no-listen"]].concat());
+    assert_eq!(code(&open), 2);
+    assert!(stderr(&open).contains("needs a token"), "{}", stderr(&open));
+}
+
 /// A port nobody listens at.
 pub(crate) fn closed() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

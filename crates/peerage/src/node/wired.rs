@@ -407,26 +407,24 @@ impl Wired for Ethereum {
         _: Option<&str>,
         number: u64,
     ) -> Result<Question<Self>, NoMessage> {
-        match Self::message(info, payload)? {
-            Message::Eth(eth::Message::Request(request)) => {
-                let asked = Asked {
-                    id: Some(request.id),
-                    answer: None,
-                };
-                let request = eth::Request {
-                    id: number,
-                    ..request
-                };
-                Ok(Question {
-                    key: number,
-                    message: Message::Eth(eth::Message::Request(request)),
-                    asked,
-                })
-            }
-            _ => Err(NoMessage::NoQuestion {
+        let Message::Eth(eth::Message::Request(request)) = Self::message(info, payload)? else {
+            return Err(NoMessage::NoQuestion {
                 name: (&*payload.name).into(),
-            }),
-        }
+            });
+        };
+        let asked = Asked {
+            id: Some(request.id),
+            answer: None,
+        };
+        let request = eth::Request {
+            id: number,
+            ..request
+        };
+        Ok(Question {
+            key: number,
+            message: Message::Eth(eth::Message::Request(request)),
+            asked,
+        })
     }
 
     fn answered(asked: Asked, message: Message) -> Message {
@@ -452,21 +450,17 @@ impl Wired for Ethereum {
 
     fn reply(info: &EthereumInfo, asked: Asked, payload: &Payload) -> Result<Message, NoMessage> {
         let message = Self::message(info, payload)?;
-        let name = || (&*payload.name).into();
-        let wanted = asked.answer.map_or("none", |answer| answer.row().name);
-        match message {
-            Message::Eth(eth::Message::Response(response))
-                if Some(response.answer.message()) == asked.answer =>
-            {
-                Ok(Self::answered(
-                    asked,
-                    Message::Eth(eth::Message::Response(response)),
-                ))
-            }
-            _ => Err(NoMessage::NoAnswer {
-                name: name(),
-                wanted,
-            }),
+        let no_answer = || NoMessage::NoAnswer {
+            name: (&*payload.name).into(),
+            wanted: asked.answer.map_or("none", |answer| answer.row().name),
+        };
+        let Message::Eth(eth::Message::Response(response)) = message else {
+            return Err(no_answer());
+        };
+        if Some(response.answer.message()) != asked.answer {
+            return Err(no_answer());
         }
+        let message = Message::Eth(eth::Message::Response(response));
+        Ok(Self::answered(asked, message))
     }
 }
