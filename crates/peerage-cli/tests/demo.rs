@@ -221,3 +221,38 @@ fn the_story_is_told_in_plain_lines_that_fit() {
     let longest = story.lines().map(|line| line.chars().count()).max();
     assert!(longest.unwrap() <= 80, "{stdout}");
 }
+
+#[cfg(feature = "api")]
+#[test]
+fn programs_speak_with_the_world_that_goes_on() {
+    use std::io::{BufRead as _, Read as _, Write as _};
+    let mut command = peerage("demo");
+    command.args(["--json", "--http", "127.0.0.1:0", "--for", "120s"]);
+    let mut child = command
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
+    lines.read_line(&mut line).unwrap();
+    let serving: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(serving["type"], "serving");
+    let at = serving["http"].as_str().unwrap();
+    let get = |path: &str| -> Value {
+        let mut io = std::net::TcpStream::connect(at).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n");
+        io.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        io.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    };
+    for (network, healthy, ..) in NETWORKS {
+        // Each answer is of the moment; the world needs a few seconds.
+        let mut answers = (0..20_000).map(|_| get(&format!("/v1/status?network={network}")));
+        let found =
+            answers.find(|status| status["nodes"][0]["established"].as_u64() >= Some(healthy));
+        assert!(found.is_some(), "{network}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -201,10 +201,11 @@ mod tests {
     fn drain(ring: &mut Ring<u64>) -> Vec<Read<u64>> {
         let mut all = Vec::new();
         loop {
-            match ring.read() {
-                Read::Empty => return all,
-                read => all.push(read),
+            let read = ring.read();
+            if read == Read::Empty {
+                return all;
             }
+            all.push(read);
         }
     }
 
@@ -322,7 +323,7 @@ mod tests {
                         Read::Lagged(lag) => {
                             prop_assert!(lag.messages > 0);
                             let bytes: u64 = (expected..lag.next)
-                                .map(|seq| lens[seq as usize - 1])
+                                .map(|seq| lens[usize::try_from(seq).unwrap() - 1])
                                 .sum();
                             if knows_bytes || lag.bytes != 0 {
                                 prop_assert_eq!(lag.bytes, bytes);

@@ -2,7 +2,6 @@ use super::*;
 
 const TOKENS: [Token; 3] = [[1; 16], [2; 16], [3; 16]];
 
-#[expect(clippy::disallowed_methods, reason = "where a test's time begins")]
 fn start() -> Instant {
     Instant::now()
 }

@@ -7,11 +7,14 @@ use peerage::net::Listener;
 use peerage::networks::{BoxFuture, Described, PeerFacts};
 use peerage::node::book::{Key, Role, Story};
 use peerage::node::peers::{Phase, Snapshot};
-use peerage::node::{Event, EventsOf, FinderReport, HandleOf, Keeps, Node, Overview, Stopped};
-use peerage::{Direction, Greeter, Reason};
+use peerage::node::{
+    Event, EventsOf, FinderReport, HandleOf, Keeps, Node, Overview, Stopped, Wired,
+};
+use peerage::{Direction, Endpoint, Greeter, Reason};
 use tokio::sync::mpsc;
 
 use crate::output::{Failed, usage};
+use crate::serve::api::{Feed, Gate, Shown};
 
 /// The longest a dial with its handshake may take, in seconds: a thousand times what a healthy
 /// neighbour needs, and yet nobody gets bored while the silent one is waited for.
@@ -96,15 +99,32 @@ impl<N: Keeps> Ours for HandleOf<N> {
     }
 }
 
+/// To whom a node of ours tells what happens.
+pub(super) struct To<'a> {
+    pub(super) tell: Tell,
+    /// Its place among ours.
+    pub(super) place: usize,
+    pub(super) gate: &'a mut Gate,
+}
+
 /// Starts a node of ours. It is an ordinary one, but for the size of its world: all of that is at
 /// one address, and has little time.
-pub(super) fn start<N: Keeps + Described>(
+pub(super) fn start<N: Wired + Described>(
     greeter: Greeter<N>,
     listener: Listener,
     finders: Vec<Box<dyn Finder>>,
-    (tell, place): (Tell, usize),
+    to: To<'_>,
 ) -> Result<Box<dyn Ours>, Failed> {
-    let mut node = Node::new(greeter)
+    let at: Vec<_> = listener.local_endpoint().into_iter().collect();
+    let found_at = |at: &Endpoint| N::shown(&N::found_at(greeter.local(), *at));
+    let shown = Shown {
+        network: N::NETWORK.0.to_owned(),
+        chain: N::chain(greeter.local()).to_owned(),
+        listens: at.iter().map(ToString::to_string).collect(),
+        addresses: at.iter().map(found_at).collect(),
+        record: String::new(),
+    };
+    let mut node = Node::new(greeter.clone())
         .with_listener(listener)
         .with_finders(finders);
     let setup = node.setup_mut();
@@ -122,13 +142,21 @@ pub(super) fn start<N: Keeps + Described>(
     peers.keepalive.first = PING_EVERY;
     peers.keepalive.interval = PING_EVERY;
     let (handle, events) = node.start().map_err(usage)?;
-    tokio::spawn(pass_on::<N>(events, tell, place));
+    let feed = to.gate.add(handle.clone(), greeter, shown);
+    tokio::spawn(pass_on::<N>(events, feed, to.tell, to.place));
     Ok(Box::new(handle))
 }
 
 /// Passes on what matters here, until the node has stopped or nobody listens.
-async fn pass_on<N: Keeps + Described>(mut events: EventsOf<N>, tell: Tell, place: usize) {
+async fn pass_on<N: Wired + Described>(
+    mut events: EventsOf<N>,
+    feed: Feed<N>,
+    tell: Tell,
+    place: usize,
+) {
     while let Some(event) = events.next().await {
+        // A peer's question that no program takes is given up by the node.
+        let _taken = feed.tell(&event);
         #[expect(clippy::wildcard_enum_match_arm, reason = "messages are no news here")]
         let news = match event {
             Event::Established { key, profile, .. } => News::Established {

@@ -20,6 +20,7 @@ use super::ours::{self, LIMIT, Tell};
 use super::seeders::{gossiping, seeder};
 use super::world::{Citizen, World};
 use crate::output::{Failed, misused, usage};
+use crate::serve::api::Gate;
 
 /// How long the flapping one stays after it has greeted, in milliseconds.
 const FLAP: Duration = Duration::from_millis(300);
@@ -245,9 +246,14 @@ impl Seat {
     }
 
     /// Our own node starts, and looks for peers in the way of its network.
-    pub(super) async fn sit_down(self, world: &mut World, tell: &Tell) -> Result<(), Failed> {
+    pub(super) async fn sit_down(
+        self,
+        world: &mut World,
+        (tell, gate): (&Tell, &mut Gate),
+    ) -> Result<(), Failed> {
         let told = world.told_of(self.place, |nature| !matches!(nature, Nature::Lie));
-        let to = (tell.clone(), self.place);
+        let (tell, place) = (tell.clone(), self.place);
+        let to = ours::To { tell, place, gate };
         let ours = match self.realm.way {
             Way::Peers => {
                 let (listener, endpoint) = listen()?;

@@ -12,6 +12,7 @@ use super::home::Home;
 use super::ours::{Ours, Tell};
 use super::seat::Seat;
 use crate::output::Failed;
+use crate::serve::api::Gate;
 
 /// One inhabitant of the world.
 #[derive(Debug)]
@@ -86,7 +87,7 @@ impl World {
 }
 
 /// Starts everybody, the healthy first, and our own nodes last.
-pub(super) async fn start(tell: &Tell) -> Result<World, Failed> {
+pub(super) async fn start(tell: &Tell, gate: &mut Gate) -> Result<World, Failed> {
     let mut world = World {
         citizens: Vec::new(),
         ours: Vec::new(),
@@ -120,7 +121,7 @@ pub(super) async fn start(tell: &Tell) -> Result<World, Failed> {
         world.citizens.extend(seat.stranger());
     }
     for seat in seats {
-        seat.sit_down(&mut world, tell).await?;
+        seat.sit_down(&mut world, (tell, gate)).await?;
     }
     Ok(world)
 }

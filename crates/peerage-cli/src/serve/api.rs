@@ -11,6 +11,34 @@ pub(crate) use self::off::{Feed, Gate};
 #[cfg(feature = "api")]
 pub(crate) use self::on::{Feed, Gate};
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Where it is wanted.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Wanted {
+    /// `unix:/path` or `ip:port`.
+    pub(crate) grpc: Option<String>,
+    /// `ip:port`.
+    pub(crate) http: Option<SocketAddr>,
+    /// Who may change things.
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// A node as it is shown to programs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown {
+    pub(crate) network: String,
+    pub(crate) chain: String,
+    /// Where it listens.
+    pub(crate) listens: Vec<String>,
+    /// The same as others write it.
+    pub(crate) addresses: Vec<String>,
+    /// How discovery knows it; empty where it does not.
+    pub(crate) record: String,
+}
+
 /// Where it is served.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {

@@ -14,6 +14,7 @@ use peerage::node::book::Prefix;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
+use super::api::Wanted;
 use super::plan::Field;
 use crate::args::{self, NetworkArg};
 use crate::nearest;
@@ -30,22 +31,10 @@ pub(super) struct File {
     pub(super) status: Option<Span>,
     /// Where programs speak with the daemon.
     #[serde(default)]
-    pub(super) api: Api,
+    pub(super) api: Wanted,
     /// The networks.
     #[serde(rename = "node", default)]
     pub(super) nodes: Vec<Spanned<Node>>,
-}
-
-/// Where programs speak with the daemon.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Api {
-    /// `unix:/path` or `ip:port`.
-    pub(super) grpc: Option<String>,
-    /// `ip:port`.
-    pub(super) http: Option<SocketAddr>,
-    /// Who may change things.
-    pub(super) token_file: Option<PathBuf>,
 }
 
 /// One network and chain.

@@ -1,6 +1,6 @@
 //! `peerage serve`: nodes that find and keep peers, in the foreground.
 
-mod api;
+pub(crate) mod api;
 mod config;
 mod plan;
 mod show;

@@ -16,7 +16,8 @@ use peerage::{NodeKey, Route, Tables};
 use toml::Spanned;
 
 use super::Args;
-use super::config::{self, Api, Node};
+use super::api::Wanted;
+use super::config::{self, Node};
 use crate::data::{self, DataArg};
 use crate::nearest;
 use crate::output::{Failed, misused, usage};
@@ -25,7 +26,7 @@ use crate::output::{Failed, misused, usage};
 pub(super) struct Plan {
     pub(super) data: PathBuf,
     pub(super) status: Duration,
-    pub(super) api: Api,
+    pub(super) api: Wanted,
     pub(super) nodes: Vec<NodePlan>,
 }
 
@@ -101,7 +102,7 @@ const STATUS: Duration = Duration::from_secs(30);
 
 /// What the arguments, or the file they name, want.
 pub(super) fn plan(args: &Args, tables: &Tables) -> Result<Plan, Failed> {
-    let given = Api {
+    let given = Wanted {
         grpc: args.grpc.clone(),
         http: args.http,
         token_file: args.token_file.clone(),
@@ -126,7 +127,7 @@ pub(super) fn plan(args: &Args, tables: &Tables) -> Result<Plan, Failed> {
         Some(path) => format!("unix:{}", beside.join(path).display()),
         None => at,
     });
-    let api = Api {
+    let api = Wanted {
         grpc: given.grpc.or(grpc),
         http: given.http.or(file.api.http),
         token_file: given.token_file.or(token_file),

@@ -22,7 +22,7 @@ use peerage::{
 };
 use tokio::sync::mpsc;
 
-use super::api::{Feed, Gate};
+use super::api::{Feed, Gate, Shown};
 use super::plan::{DiscoveryPlan, NodePlan};
 use crate::args::{destination, record};
 use crate::data::{self, edit, place};
@@ -46,6 +46,18 @@ impl Running {
     /// Its figures and those of its finders; nothing once it has stopped.
     pub(super) async fn figures(&self) -> Option<(Overview, Vec<FinderReport>)> {
         self.node.figures().await
+    }
+
+    /// As programs see it.
+    fn shown(&self) -> Shown {
+        let record = self.record.as_ref().map(ToString::to_string);
+        Shown {
+            network: self.realm.network.to_string(),
+            chain: self.realm.chain.to_string(),
+            listens: self.addrs.iter().map(ToString::to_string).collect(),
+            addresses: self.addresses.clone(),
+            record: record.unwrap_or_default(),
+        }
     }
 
     /// Says goodbye to everybody.
@@ -365,7 +377,7 @@ fn run<N: Wired + Described>(
         discovery: None,
     };
     let follower = Follower {
-        feed: launch.gate.add(handle.clone(), greeter, &running),
+        feed: launch.gate.add(handle.clone(), greeter, running.shown()),
         handle,
         number: launch.number,
         tell: launch.tell,

@@ -5,10 +5,8 @@ use std::marker::PhantomData;
 use peerage::Greeter;
 use peerage::node::{Event, HandleOf, Wired};
 
-use super::Places;
+use super::{Places, Shown, Wanted};
 use crate::output::{Failed, misused};
-use crate::serve::config::Api;
-use crate::serve::start::Running;
 
 /// Nothing.
 pub(crate) struct Gate;
@@ -24,7 +22,7 @@ impl<N: Wired> Feed<N> {
 
 impl Gate {
     #[expect(clippy::unused_async, reason = "as the other one is")]
-    pub(crate) async fn open(wanted: &Api) -> Result<Self, Failed> {
+    pub(crate) async fn open(wanted: &Wanted) -> Result<Self, Failed> {
         let is_wanted = wanted.grpc.is_some() || wanted.http.is_some();
         if is_wanted || wanted.token_file.is_some() {
             return Err(misused("this peerage was built without the feature `api`"));
@@ -32,7 +30,7 @@ impl Gate {
         Ok(Self)
     }
 
-    pub(crate) fn add<N: Wired>(&mut self, _: HandleOf<N>, _: Greeter<N>, _: &Running) -> Feed<N> {
+    pub(crate) fn add<N: Wired>(&mut self, _: HandleOf<N>, _: Greeter<N>, _: Shown) -> Feed<N> {
         Feed(PhantomData)
     }
 

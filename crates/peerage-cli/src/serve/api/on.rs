@@ -14,10 +14,8 @@ use peerage_api::{ApiLimits, Builder, Daemon, http, v1};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Places;
+use super::{Places, Shown, Wanted};
 use crate::output::{Failed, environment, usage};
-use crate::serve::config::Api;
-use crate::serve::start::Running;
 
 /// How long calls under way may take at the end.
 const LAST_CALLS: Duration = Duration::from_secs(1);
@@ -53,7 +51,7 @@ fn taken(error: BindError) -> Failed {
 
 impl Gate {
     /// Takes the places that are wanted.
-    pub(crate) async fn open(wanted: &Api) -> Result<Self, Failed> {
+    pub(crate) async fn open(wanted: &Wanted) -> Result<Self, Failed> {
         let token = wanted.token_file.as_deref().map(Token::read).transpose();
         let token = token.map_err(usage)?;
         let grpc = match &wanted.grpc {
@@ -81,20 +79,19 @@ impl Gate {
         &mut self,
         handle: HandleOf<N>,
         greeter: Greeter<N>,
-        node: &Running,
+        node: Shown,
     ) -> Feed<N> {
         if self.grpc.is_none() && self.http.is_none() {
             return Feed(None);
         }
-        let record = node.record.as_ref().map(ToString::to_string);
         let info = v1::NodeInfo {
             realm: Some(v1::Realm {
-                network: node.realm.network.to_string(),
-                chain: node.realm.chain.to_string(),
+                network: node.network,
+                chain: node.chain,
             }),
-            listens: node.addrs.iter().map(ToString::to_string).collect(),
-            addresses: node.addresses.clone(),
-            record: record.unwrap_or_default(),
+            listens: node.listens,
+            addresses: node.addresses,
+            record: node.record,
         };
         Feed(Some(self.builder.add(handle, greeter, info)))
     }
