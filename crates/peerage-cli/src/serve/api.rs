@@ -28,6 +28,10 @@ pub(crate) struct Wanted {
 
 /// A node as it is shown to programs.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(
+    not(feature = "api"),
+    expect(dead_code, reason = "nobody sees it in this build")
+)]
 pub(crate) struct Shown {
     pub(crate) network: String,
     pub(crate) chain: String,
