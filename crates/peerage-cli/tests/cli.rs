@@ -580,3 +580,45 @@ fn a_simulation_says_no_when_less_is_found_than_expected() {
     );
     assert_eq!(code(&run(&["sim", "discv5", "--loss", "2"])), 2);
 }
+
+#[test]
+fn a_town_keeps_its_peers_and_repeats_its_figures() {
+    let live = |seed: &str| {
+        let args = [
+            "sim",
+            "keep",
+            "--network",
+            "zcash",
+            "--nodes",
+            "16",
+            "--target",
+            "2",
+            "--days",
+            "0.05",
+            "--faulty",
+            "0.2",
+            "--json",
+            "--seed",
+            seed,
+        ];
+        let mut command = peerage(&args);
+        command.env_remove("PEERAGE_SIM_SEED");
+        let output = command.output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert!(stderr(&output).contains("outage"), "{}", stderr(&output));
+        let mut run = json_lines(&output).remove(0);
+        assert!(run.as_object_mut().unwrap().remove("host").is_some());
+        run
+    };
+    let [first, again, other] = ["7", "7", "8"].map(live);
+    assert_eq!(first, again);
+    assert_ne!(first["trace"], other["trace"]);
+    assert_eq!(first["type"], "sim.keep");
+    assert_eq!(first["keepers"], 13);
+    assert_eq!(first["violated"], 0);
+    assert_eq!(first["incidents"]["outage"], 1);
+    assert!(first["greeted_out"].as_u64().unwrap() >= 26, "{first}");
+    let few = run(&["sim", "keep", "--nodes", "8"]);
+    assert_eq!(code(&few), 2, "{}", stderr(&few));
+    assert!(stderr(&few).contains("honest"), "{}", stderr(&few));
+}
