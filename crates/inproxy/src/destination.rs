@@ -28,6 +28,9 @@ pub enum Hosts {
     Net(IpNet),
 }
 
+/// A signed entry in its bytes, as invitations carry it and offers send it.
+pub type EncodedEntry = Bytes;
+
 /// What an entry says: these destinations may be asked for, until then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

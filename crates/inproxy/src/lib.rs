@@ -38,7 +38,7 @@ mod wire;
 
 pub use compartments::CompartmentList;
 pub use description::{Candidate, Description, TransportKind};
-pub use destination::{ActiveList, Entry, SignedEntry};
+pub use destination::{ActiveList, EncodedEntry, Entry, SignedEntry};
 pub use geography::{Locate, Nowhere, StaticTable};
 pub use invitation::{BrokerAddress, Invitation, Pairing};
 pub use keys::{PartyKey, PartySecret, SignerKey, SignerSecret};

@@ -40,6 +40,18 @@ impl Verdict {
         Self::TimedOut,
     ];
 
+    /// Stable snake-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Forbidden => "forbidden",
+            Self::Unresolved => "unresolved",
+            Self::ConnectionRefused => "connection_refused",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+        }
+    }
+
     /// Whether another volunteer would most likely say the same.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::ConnectionRefused)

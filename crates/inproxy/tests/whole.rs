@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use peerage_core::{ConnectedAddr, Failure as _, Kind};
 use peerage_inproxy::call::CallError;
-use peerage_inproxy::client::{ClientConfig, DialError, Dialer, LocalEvent, Where, serve_socks};
+use peerage_inproxy::client::{
+    ClientConfig, DialError, Dialer, LocalEvent, Login, Where, serve_socks,
+};
 use peerage_inproxy::message::{Announce, Call, Network, Reply};
 use peerage_inproxy::opening::{OpeningError, Verdict};
 use peerage_inproxy::policy::Forbidden;
@@ -386,7 +388,13 @@ async fn programs_come_through_socks() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = listener.local_addr().unwrap();
     let (sender, mut events) = mpsc::channel(16);
-    tokio::spawn(serve_socks(listener, client(&broker), sender, pending()));
+    tokio::spawn(serve_socks(
+        listener,
+        client(&broker),
+        None,
+        sender,
+        pending(),
+    ));
     let to = echo().await;
     let mut stream = TcpStream::connect(proxy).await.unwrap();
     let SocketAddr::V4(v4) = to else { panic!() };
@@ -415,5 +423,33 @@ async fn programs_come_through_socks() {
             assert!(what.contains("UDP"));
             break;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_local_proxy_with_a_login_serves_nobody_else() {
+    let broker = Running::new().await;
+    let _volunteer = Serving::new(&broker, |_| {});
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = listener.local_addr().unwrap();
+    let (sender, _events) = mpsc::channel(16);
+    let login = Some(Login::new("me", "secret"));
+    tokio::spawn(serve_socks(
+        listener,
+        client(&broker),
+        login,
+        sender,
+        pending(),
+    ));
+    let to = target(echo().await);
+    // Our own SOCKS5 client is the second opinion.
+    let through = |url: String| peerage_net::Socks5::parse(&url, [0; 16]).unwrap();
+    let good = through(format!("socks5h://me:secret@{proxy}"));
+    let connection = good.connect(&to, soon()).await.unwrap();
+    echoed(connection.io, 1000).await;
+    for wrong in ["me:secre", "you:secret"] {
+        let socks = through(format!("socks5h://{wrong}@{proxy}"));
+        let error = socks.connect(&to, soon()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Proxy, "{error}");
     }
 }

@@ -68,8 +68,8 @@ enum Command {
     Disc(disc::Args),
     /// Take bytes apart.
     Decode(decode::Args),
-    /// What the operator of a broker runs.
-    Broker(broker::Args),
+    /// Connections through volunteers: introduce, volunteer, dial; and a STUN server.
+    Broker(Box<broker::Args>),
     /// What outsiders see of this machine: NATs, firewalls, ports of the router.
     Doctor(doctor::Args),
     /// Run a network of many nodes in virtual time.
@@ -133,7 +133,8 @@ async fn run(cli: Cli) -> Result<Exit, output::Failed> {
     let ends_itself = matches!(&cli.command, Command::Disc(args) if args.ends_itself())
         || matches!(&cli.command, Command::Broker(args) if args.ends_itself())
         || matches!(&cli.command, Command::Doctor(_));
-    let is_daemon = matches!(&cli.command, Command::Serve(_));
+    let is_daemon = matches!(&cli.command, Command::Serve(_))
+        || matches!(&cli.command, Command::Broker(args) if args.is_daemon());
     let interrupted = async {
         if is_daemon {
             std::future::pending::<()>().await;
@@ -153,7 +154,7 @@ async fn run(cli: Cli) -> Result<Exit, output::Failed> {
             Command::Book(args) => book::run(&args, &tables, &mut out),
             Command::Find(args) => find::run(args, tables, &mut out).await,
             Command::Disc(args) => disc::run(args, tables, &mut out).await,
-            Command::Broker(args) => broker::run(args, &mut out).await,
+            Command::Broker(args) => broker::run(*args, &mut out).await,
             Command::Doctor(args) => doctor::run(args, &mut out).await,
             Command::Decode(args) => decode::run(&args, &tables, &mut out),
             Command::Key(args) => key::run(&args, &tables, &mut out),

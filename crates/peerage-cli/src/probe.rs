@@ -56,6 +56,10 @@ pub(crate) struct Args {
     )]
     proxy: Option<String>,
 
+    #[cfg(feature = "inproxy")]
+    #[command(flatten)]
+    through: crate::broker::Via,
+
     /// The longest one probe may take.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
     timeout: Duration,
@@ -77,7 +81,8 @@ struct Order {
 }
 
 pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
-    let orders = orders(&args, &tables)?;
+    let route = route(&args).await?;
+    let orders = orders(&args, &tables, &route)?;
     let options = ProbeOptions {
         limit: args.timeout,
         tape_limit: if args.transcript { TAPE_LIMIT } else { 0 },
@@ -133,11 +138,32 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     })
 }
 
-fn orders(args: &Args, tables: &Tables) -> Result<Vec<Order>, Failed> {
-    let route = match &args.proxy {
-        Some(url) => Route::Socks5(peerage::networks::socks5(url).map_err(usage)?),
-        None => Route::Direct,
+#[cfg_attr(
+    not(feature = "inproxy"),
+    expect(
+        clippy::unused_async,
+        reason = "volunteers are reached through a listener"
+    )
+)]
+async fn route(args: &Args) -> Result<Route, Failed> {
+    let by_proxy = match &args.proxy {
+        Some(url) => Some(Route::Socks5(
+            peerage::networks::socks5(url).map_err(usage)?,
+        )),
+        None => None,
     };
+    #[cfg(feature = "inproxy")]
+    if let Some(route) = args.through.route().await? {
+        // Neither may be taken for the other, wherever the two were given.
+        return match by_proxy {
+            None => Ok(route),
+            Some(_) => Err(misused("--proxy and --via exclude each other")),
+        };
+    }
+    Ok(by_proxy.unwrap_or_default())
+}
+
+fn orders(args: &Args, tables: &Tables, route: &Route) -> Result<Vec<Order>, Failed> {
     let mut nodes: Vec<Arc<dyn AnyNode>> = Vec::new();
     let mut orders = Vec::with_capacity(args.peers.len());
     for text in &args.peers {

@@ -12,6 +12,8 @@ pub mod find;
 mod greeter;
 mod hex;
 mod identity;
+#[cfg(feature = "inproxy")]
+pub mod inproxy;
 pub mod networks;
 pub mod node;
 mod os;

@@ -32,12 +32,20 @@ pub(crate) fn deadline(now: Instant, limit: Duration) -> Instant {
 ///
 /// # Panics
 /// When the system has no entropy source at all: nothing can be done safely without one.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    fill(&mut bytes);
+    bytes
+}
+
+/// Fills a buffer with fresh random bytes from the operating system.
+///
+/// # Panics
+/// As [`random`].
 #[expect(
     clippy::expect_used,
     reason = "no node is safe without entropy, and there is no caller who could help"
 )]
-pub(crate) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    bytes
+pub(crate) fn fill(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system gives random bytes");
 }

@@ -28,6 +28,36 @@ const IDLE: Duration = Duration::from_secs(600);
 /// When the system has no room for another connection.
 const NO_ROOM_WAIT: Duration = Duration::from_millis(50);
 
+/// Who may use a local proxy.
+#[derive(Clone)]
+pub struct Login {
+    user: Vec<u8>,
+    password: Vec<u8>,
+}
+
+impl Login {
+    /// This user with this password, 1 to 255 bytes each.
+    pub fn new(user: &str, password: &str) -> Self {
+        Self {
+            user: user.into(),
+            password: password.into(),
+        }
+    }
+
+    fn is(&self, user: &[u8], password: &[u8]) -> bool {
+        // Digests are compared, so that how long it takes tells nothing of either.
+        let digest = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA256, bytes);
+        let same = |one: &[u8], other: &[u8]| digest(one).as_ref() == digest(other).as_ref();
+        same(&self.user, user) & same(&self.password, password)
+    }
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Login(secret)")
+    }
+}
+
 /// What became of a local connection. One that finds no room is lost.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LocalEvent {
@@ -85,19 +115,21 @@ pub async fn serve_tcp<T: Transport>(
 }
 
 /// A SOCKS5 proxy (RFC 1928) whose connections go through volunteers, until `stop` is done. Names are
-/// resolved by the volunteer. CONNECT only: BIND and UDP are refused.
+/// resolved by the volunteer. CONNECT only: BIND and UDP are refused. With a login (RFC 1929) programs must
+/// know it; without, whoever reaches the listener may use it.
 ///
 /// # Cancellation
 /// Dropping the future ends every connection.
 pub async fn serve_socks<T: Transport>(
     listener: TcpListener,
     dialer: Dialer<T>,
+    login: Option<Login>,
     events: mpsc::Sender<LocalEvent>,
     stop: impl Future<Output = ()>,
 ) {
     accept(listener, stop, |stream| {
-        let (dialer, events) = (dialer.clone(), events.clone());
-        async move { socks(stream, &dialer, &events).await }
+        let (dialer, events, login) = (dialer.clone(), events.clone(), login.clone());
+        async move { socks(stream, &dialer, login.as_ref(), &events).await }
     })
     .await;
 }
@@ -198,9 +230,10 @@ const CODES: [(Kind, u8); 6] = [
 async fn socks<T: Transport>(
     mut stream: TcpStream,
     dialer: &Dialer<T>,
+    login: Option<&Login>,
     events: &mpsc::Sender<LocalEvent>,
 ) {
-    let asked = timeout(GREETING_TIME, greeting(&mut stream)).await;
+    let asked = timeout(GREETING_TIME, greeting(&mut stream, login)).await;
     let target = match asked {
         Ok(Ok(Ok(target))) => target,
         Ok(Ok(Err((reply, what)))) => {
@@ -231,19 +264,43 @@ async fn socks<T: Transport>(
 
 type Refused = (Option<u8>, &'static str);
 
-async fn greeting(stream: &mut TcpStream) -> io::Result<Result<Target, Refused>> {
+/// RFC 1928, section 3.
+const WITHOUT: u8 = 0;
+const WITH_LOGIN: u8 = 2;
+const NO_METHOD: u8 = 0xff;
+
+/// RFC 1929, section 2.
+async fn logged_in(stream: &mut TcpStream, login: &Login) -> io::Result<bool> {
+    let version = stream.read_u8().await?;
+    let mut user = vec![0; usize::from(stream.read_u8().await?)];
+    stream.read_exact(&mut user).await?;
+    let mut password = vec![0; usize::from(stream.read_u8().await?)];
+    stream.read_exact(&mut password).await?;
+    let right = version == 1 && login.is(&user, &password);
+    stream.write_all(&[1, u8::from(!right)]).await?;
+    Ok(right)
+}
+
+async fn greeting(
+    stream: &mut TcpStream,
+    login: Option<&Login>,
+) -> io::Result<Result<Target, Refused>> {
     if stream.read_u8().await? != 5 {
         return Ok(Err((None, "this is not SOCKS5")));
     }
     let mut methods = vec![0; usize::from(stream.read_u8().await?)];
     stream.read_exact(&mut methods).await?;
-    // No authentication, or none that we have.
-    let without = methods.contains(&0);
-    stream
-        .write_all(&[5, if without { 0 } else { 0xff }])
-        .await?;
-    if !without {
-        return Ok(Err((None, "credentials are not asked for here")));
+    let method = if login.is_some() { WITH_LOGIN } else { WITHOUT };
+    if !methods.contains(&method) {
+        stream.write_all(&[5, NO_METHOD]).await?;
+        let what = "it cannot log in as is wanted here";
+        return Ok(Err((None, what)));
+    }
+    stream.write_all(&[5, method]).await?;
+    if let Some(login) = login
+        && !logged_in(stream, login).await?
+    {
+        return Ok(Err((None, "its user or password is wrong")));
     }
     let mut head = [0; 4];
     stream.read_exact(&mut head).await?;

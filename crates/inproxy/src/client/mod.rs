@@ -22,7 +22,7 @@ use crate::outside::Outside;
 use crate::transport::{Channel, Prepared as _, Role, Transport, TransportError};
 use crate::volunteer::OwnNetwork;
 
-pub use local::{LocalEvent, serve_socks, serve_tcp};
+pub use local::{LocalEvent, Login, serve_socks, serve_tcp};
 
 /// Where a client asks.
 #[derive(Clone, Debug, PartialEq, Eq)]

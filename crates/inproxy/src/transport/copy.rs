@@ -30,6 +30,19 @@ pub enum End {
     UsedUp,
 }
 
+impl End {
+    /// Stable snake-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Client(_) => "client_broke",
+            Self::Destination(_) => "destination_broke",
+            Self::Idle => "idle",
+            Self::UsedUp => "used_up",
+        }
+    }
+}
+
 /// What a relayed connection carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relayed {
