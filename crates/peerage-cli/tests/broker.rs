@@ -1,0 +1,361 @@
+//! Broker, volunteer and client as processes of their own, killed at will.
+
+#![cfg(all(test, feature = "inproxy"))]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Nothing here takes nearly so long; what hangs, fails.
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn peerage(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_peerage"));
+    command
+        .args(args)
+        .env_remove("PEERAGE_VIA")
+        .stderr(Stdio::null());
+    command
+}
+
+fn output(args: &[&str]) -> Output {
+    peerage(args).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// A command that runs, its lines of JSON, and its end with the value.
+struct Running {
+    child: Child,
+    lines: Receiver<Value>,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut child = peerage(args)
+            .arg("--json")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout: ChildStdout = child.stdout.take().unwrap();
+        let (sender, lines) = sync_channel(1000);
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(serde_json::from_str(&line).unwrap()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// The next line that has this value there.
+    fn line(&self, key: &str, value: &str) -> Value {
+        loop {
+            let line = self.lines.recv_timeout(LIMIT).unwrap();
+            if line[key] == value {
+                return line;
+            }
+        }
+    }
+
+    /// As a crash, or the power.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// As ^C.
+    fn interrupt(mut self) -> i32 {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended already cannot be killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("peerage-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+/// Echoes whatever connects.
+fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                let mut from = stream.try_clone().unwrap();
+                let mut to = stream;
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+        }
+    });
+    addr
+}
+
+fn connect(to: &str) -> TcpStream {
+    let stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream
+}
+
+/// Broker, invitation, and what a volunteer and a client are started with.
+struct Place {
+    folder: Folder,
+    broker: Running,
+    at: String,
+}
+
+const ALL: &str = "127.0.0.0/8:1-65535";
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let folder = Folder::new(name);
+        let reports = folder.path("reports");
+        let broker = Self::broker(&folder, "127.0.0.1:0", &reports);
+        let line = broker.line("type", "broker");
+        let listen = line["listen"].as_str().unwrap().to_owned();
+        let at = format!("{}@{listen}", line["key"].as_str().unwrap());
+        let dir = folder.path("op");
+        let args = [
+            "broker", "invite", "--dir", &dir, "--at", &listen, "--allow", ALL,
+        ];
+        std::fs::write(folder.path("invitation"), output(&args).stdout).unwrap();
+        Self { folder, broker, at }
+    }
+
+    fn broker(folder: &Folder, listen: &str, reports: &str) -> Running {
+        let dir = folder.path("op");
+        let args = [
+            "broker",
+            "serve",
+            "--dir",
+            &dir,
+            "--listen",
+            listen,
+            "--loopback-for-tests",
+        ];
+        Running::start(&[&args[..], &["--reports", reports]].concat())
+    }
+
+    fn volunteer(&self) -> Running {
+        let key = self.folder.path("volunteer.key");
+        let args = [
+            "broker",
+            "volunteer",
+            "--broker",
+            &self.at,
+            "--key",
+            &key,
+            "--allow",
+            ALL,
+        ];
+        let volunteer =
+            Running::start(&[&args[..], &["--allow-private", "--bind", "127.0.0.1"]].concat());
+        volunteer.line("type", "volunteer");
+        volunteer
+    }
+
+    fn dial(&self, to: SocketAddr) -> (Running, String) {
+        let (invitation, to) = (self.folder.path("invitation"), to.to_string());
+        let args = [
+            "broker",
+            "dial",
+            "--via",
+            &invitation,
+            "--bind",
+            "127.0.0.1",
+            "--to",
+            &to,
+        ];
+        let client = Running::start(&args);
+        let at = client.line("type", "listening")["at"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        (client, at)
+    }
+
+    fn explain(&self, to: SocketAddr) -> (i32, Value) {
+        let (invitation, to) = (self.folder.path("invitation"), to.to_string());
+        let args = [
+            "broker",
+            "explain",
+            "--via",
+            &invitation,
+            "--bind",
+            "127.0.0.1",
+            &to,
+        ];
+        let output = output(&[&args[..], &["--timeout", "2s", "--json"]].concat());
+        let line = serde_json::from_str(&text(&output)).unwrap();
+        (output.status.code().unwrap(), line)
+    }
+}
+
+fn echoes(stream: &mut TcpStream, bytes: &[u8]) {
+    let mut heard = vec![0; bytes.len()];
+    stream.write_all(bytes).unwrap();
+    stream.read_exact(&mut heard).unwrap();
+    assert_eq!(heard, bytes);
+}
+
+#[test]
+fn a_killed_volunteer_ends_its_connections_and_another_carries_the_next() {
+    let place = Place::new("killed-volunteer");
+    let mut volunteer = place.volunteer();
+    let (client, at) = place.dial(echo());
+    let mut stream = connect(&at);
+    echoes(&mut stream, b"through");
+    volunteer.line("event", "relaying");
+    volunteer.kill();
+    // Without the volunteer's process nobody says goodbye; its silence ends the connection.
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    assert!(rest.is_empty());
+    assert_eq!(client.line("event", "ended")["end"], "volunteer_broke");
+    let _next = place.volunteer();
+    echoes(&mut connect(&at), b"again");
+}
+
+#[test]
+fn a_killed_broker_ends_nothing_that_runs_and_its_successor_is_found_again() {
+    let mut place = Place::new("killed-broker");
+    let volunteer = place.volunteer();
+    let (client, at) = place.dial(echo());
+    let mut stream = connect(&at);
+    echoes(&mut stream, b"before");
+    place.broker.kill();
+    echoes(&mut stream, b"after");
+    // A new connection has nobody to ask.
+    let mut none = connect(&at);
+    assert_eq!(none.read(&mut [0]).unwrap_or(0), 0);
+    assert_eq!(
+        client.line("event", "failed")["reason"]["kind"],
+        "connection_refused"
+    );
+    volunteer.line("event", "broker");
+    // The same broker comes back at the same place, and knows no session.
+    let listen = place.at.split('@').nth(1).unwrap().to_owned();
+    let reports = place.folder.path("reports");
+    place.broker = Place::broker(&place.folder, &listen, &reports);
+    place.broker.line("type", "broker");
+    let _volunteer = place.volunteer();
+    echoes(&mut connect(&at), b"again");
+}
+
+#[test]
+fn what_stands_in_the_way_is_said_and_every_introduction_is_recorded() {
+    let place = Place::new("explain");
+    let to = echo();
+    let (code, none) = place.explain(to);
+    assert_eq!((code, &none["ok"]), (1, &Value::Bool(false)));
+    assert_eq!(none["volunteers_waiting"], 0);
+    let volunteer = place.volunteer();
+    let (code, reached) = place.explain(to);
+    assert_eq!((code, &reached["ok"]), (0, &Value::Bool(true)), "{reached}");
+    let outside: SocketAddr = "9.9.9.9:1".parse().unwrap();
+    let (code, not_ours) = place.explain(outside);
+    assert_eq!(
+        (code, not_ours["reason"]["kind"].as_str()),
+        (1, Some("usage"))
+    );
+    volunteer.line("event", "ended");
+    assert_eq!(volunteer.interrupt(), 0);
+    let reports = place.folder.path("reports");
+    let Place { folder, broker, .. } = place;
+    assert_eq!(broker.interrupt(), 0);
+    let records = std::fs::read_to_string(reports).unwrap();
+    let record: Value = serde_json::from_str(records.lines().next().unwrap()).unwrap();
+    assert_eq!(record["record"]["destination"], to.to_string());
+    drop(folder);
+}
+
+#[test]
+fn a_pair_meets_by_its_link_and_a_retired_compartment_is_named() {
+    let mut place = Place::new("pair");
+    let invitation = place.folder.path("invitation");
+    let pairing = place.folder.path("pairing");
+    let made = output(&["broker", "pair", "--invitation", &invitation]);
+    std::fs::write(&pairing, &made.stdout).unwrap();
+    assert!(text(&made).starts_with("peerage-pairing:"));
+    let key = place.folder.path("volunteer.key");
+    let args = [
+        "broker",
+        "volunteer",
+        "--pairing",
+        &pairing,
+        "--key",
+        &key,
+        "--allow",
+        ALL,
+    ];
+    let volunteer =
+        Running::start(&[&args[..], &["--allow-private", "--bind", "127.0.0.1"]].concat());
+    volunteer.line("type", "volunteer");
+    let to = echo().to_string();
+    let args = [
+        "broker",
+        "explain",
+        "--bind",
+        "127.0.0.1",
+        &to,
+        "--via",
+        &pairing,
+    ];
+    assert_eq!(output(&args).status.code(), Some(0));
+    assert_eq!(volunteer.line("event", "matched")["personal"], true);
+    // The broker takes the list up when it starts again.
+    let dir = place.folder.path("op");
+    let listed = text(&output(&["broker", "compartments", "list", "--dir", &dir]));
+    let id = listed.split_whitespace().nth(1).unwrap();
+    let retired = output(&["broker", "compartments", "retire", "--dir", &dir, id]);
+    assert_eq!(retired.status.code(), Some(0));
+    place.broker.kill();
+    let listen = place.at.split('@').nth(1).unwrap().to_owned();
+    place.broker = Place::broker(&place.folder, &listen, &place.folder.path("reports"));
+    place.broker.line("type", "broker");
+    let (code, refused) = place.explain(to.parse().unwrap());
+    assert_eq!(code, 1);
+    let said = refused["reason"]["message"].as_str().unwrap();
+    assert!(said.contains("retired"), "{said}");
+}
