@@ -437,6 +437,30 @@ async fn with_all_sessions_in_use_there_is_none_for_the_next() {
     one.call(&Call::Stats, soon()).await.unwrap();
 }
 
+#[tokio::test]
+async fn one_address_makes_so_many_offers_and_is_told_to_wait() {
+    let broker = Running::with(|config| {
+        let limits = config.matcher.extras.offer_limits.as_mut().unwrap();
+        limits.entries = 2;
+    })
+    .await;
+    let callers: Vec<_> = (0..2).map(|_| Arc::new(broker.caller())).collect();
+    let held: Vec<_> = callers.iter().map(offering).collect();
+    let third = broker.caller();
+    // Until the two have arrived, a third can take their place; then it leaves with its time.
+    let refusal = loop {
+        let mut short = offer();
+        short.wait_ms = 1;
+        let no = refused(third.call(&Call::Offer(Box::new(short)), soon()).await);
+        if no.code != Code::NoMatch {
+            break no;
+        }
+    };
+    assert_eq!(refusal.code, Code::Limited, "{refusal}");
+    assert!(matches!(refusal.retry, Retry::After(_)), "{refusal}");
+    held.iter().for_each(JoinHandle::abort);
+}
+
 /// One request over a connection of its own: status and body.
 async fn post(broker: &Running, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
     let mut stream = TcpStream::connect(broker.address.target.to_string())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerage_matcher::{Config, Extras, Versions};
+use peerage_matcher::{Config, Extras, Limits as GroupLimits, Rate, Versions};
 use tokio::sync::mpsc;
 
 use crate::compartments::CompartmentList;
@@ -94,13 +94,23 @@ impl BrokerConfig {
         }
     }
 
-    /// How the matcher has to be set for the transports there are; the rest as by default.
+    /// How the matcher has to be set for the transports there are, with limits for each address group:
+    /// 64 announcements that wait, and 32 offers that wait, of which 120 come a minute and 60 at once.
+    /// The rest is as by default.
     pub fn matcher() -> Config {
         let with = |all: Versions, kind: TransportKind| all.with(kind as u8);
         let versions = TransportKind::ALL.into_iter().fold(Versions::NONE, with);
         Config {
             extras: Extras {
                 versions: Some(versions),
+                announcement_limits: Some(GroupLimits::entries(64)),
+                offer_limits: Some(GroupLimits {
+                    rate: Some(Rate {
+                        per_minute: 120,
+                        burst: 60,
+                    }),
+                    ..GroupLimits::entries(32)
+                }),
                 ..Extras::default()
             },
             ..Config::default()

@@ -291,7 +291,8 @@ impl Shared {
     }
 }
 
-/// A caller that hangs up drops this, and the owner is told.
+/// A caller that hangs up drops this, and the owner is told. By then the reply's receiver is gone: a
+/// command that the owner has not come to yet shows it by that.
 struct Holding<'a> {
     gone: &'a Gone,
     call: Option<CallId>,

@@ -283,6 +283,10 @@ impl Owner {
                 common,
                 reply,
             } => {
+                // Whoever hung up before we came to it would wait here for ever.
+                if reply.is_closed() {
+                    return;
+                }
                 let compartments = Compartments {
                     personal: &personal,
                     common: &common,
@@ -303,6 +307,9 @@ impl Owner {
                 purpose,
                 reply,
             } => {
+                if reply.is_closed() {
+                    return;
+                }
                 let compartments = Compartments {
                     personal: &personal,
                     common: &common,

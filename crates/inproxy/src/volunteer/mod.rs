@@ -283,7 +283,10 @@ impl<T: Transport> Inner<T> {
                 Err(CallError::Refused(no)) if no.code == crate::Code::NoMatch => {
                     wait = LEAST_WAIT;
                     if let Retry::After(pause) = no.retry {
-                        sleep(pause).await;
+                        tokio::select! {
+                            () = sleep(pause) => {}
+                            _ = stopped.wait_for(|stopped| *stopped) => return Stopped::Asked,
+                        }
                     }
                 }
                 Err(error) => {
