@@ -146,21 +146,13 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     )
 )]
 async fn route(args: &Args) -> Result<Route, Failed> {
-    let by_proxy = match &args.proxy {
-        Some(url) => Some(Route::Socks5(
-            peerage::networks::socks5(url).map_err(usage)?,
-        )),
-        None => None,
-    };
+    let proxy = args.proxy.clone();
     #[cfg(feature = "inproxy")]
-    if let Some(route) = args.through.route().await? {
-        // Neither may be taken for the other, wherever the two were given.
-        return match by_proxy {
-            None => Ok(route),
-            Some(_) => Err(misused("--proxy and --via exclude each other")),
-        };
-    }
-    Ok(by_proxy.unwrap_or_default())
+    let proxy = args.through.or(proxy).await?;
+    Ok(match proxy {
+        Some(url) => Route::Socks5(peerage::networks::socks5(&url).map_err(usage)?),
+        None => Route::Direct,
+    })
 }
 
 fn orders(args: &Args, tables: &Tables, route: &Route) -> Result<Vec<Order>, Failed> {

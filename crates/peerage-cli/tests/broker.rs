@@ -1,6 +1,7 @@
 //! Broker, volunteer and client as processes of their own, killed at will.
 
-#![cfg(all(test, feature = "inproxy"))]
+#![cfg(test)]
+#![cfg(feature = "inproxy")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -358,4 +359,50 @@ fn a_pair_meets_by_its_link_and_a_retired_compartment_is_named() {
     assert_eq!(code, 1);
     let said = refused["reason"]["message"].as_str().unwrap();
     assert!(said.contains("retired"), "{said}");
+}
+
+#[test]
+fn peers_are_probed_and_kept_through_a_volunteer() {
+    let place = Place::new("peers");
+    let volunteer = place.volunteer();
+    let listening = [
+        "listen",
+        "zcash",
+        "--chain",
+        "regtest",
+        "--bind",
+        "127.0.0.1:0",
+        "--for",
+        "60s",
+    ];
+    let peer = Running::start(&listening);
+    let line = peer.line("type", "listening");
+    let at = line["addr"].as_str().unwrap().to_owned();
+    let invitation = place.folder.path("invitation");
+    let via = ["--via", &invitation, "--via-bind", "127.0.0.1"];
+    let to = format!("zec://{at}");
+    let probe = ["probe", "--chain", "regtest", "--json", &to];
+    let probed = output(&[&probe[..], &via].concat());
+    assert_eq!(probed.status.code(), Some(0), "{}", text(&probed));
+    assert_eq!(volunteer.line("event", "relaying")["destination"], at);
+    let both = output(&[&probe[..], &via, &["--proxy", "socks5h://127.0.0.1:1"]].concat());
+    assert_eq!(
+        both.status.code(),
+        Some(2),
+        "neither is taken for the other"
+    );
+    let data = place.folder.path("data");
+    let serve = [
+        "serve",
+        "zcash",
+        "--chain",
+        "regtest",
+        "--data",
+        &data,
+        "--no-seeds",
+    ];
+    let node = Running::start(&[&serve[..], &["--peer", &at], &via].concat());
+    assert_eq!(volunteer.line("event", "relaying")["destination"], at);
+    // Nowhere does it say where we are: the peer sees the volunteer.
+    drop(node);
 }

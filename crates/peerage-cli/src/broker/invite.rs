@@ -10,7 +10,7 @@ use peerage::inproxy::policy::Rule;
 use peerage::inproxy::{
     BrokerAddress, EncodedEntry, Entry, Invitation, OUTSIDE, Pairing, SignedEntry,
 };
-use peerage::net::Target;
+use peerage::net::{Host, Target};
 use serde_json::json;
 
 use super::StateArgs;
@@ -99,8 +99,12 @@ pub(super) struct InviteArgs {
     at: Vec<Target>,
 
     /// Destinations to allow, PREFIX:PORT or PREFIX:FIRST-LAST; may be given up to 8 times.
-    #[arg(long, value_name = "RULE", required = true)]
+    #[arg(long, value_name = "RULE", required_unless_present = "allow_name")]
     allow: Vec<Rule>,
+
+    /// A destination to allow by its name, which the volunteer resolves; counts as a rule.
+    #[arg(long, value_name = "HOST:PORT")]
+    allow_name: Vec<Target>,
 
     /// What the destinations belong to; the broker has to serve this tag.
     #[arg(long, value_name = "TAG", default_value = "default")]
@@ -120,7 +124,7 @@ const MAX_ENTRIES: usize = 8;
 const MAX_BROKERS: usize = 4;
 
 pub(super) fn invite(args: &InviteArgs, out: &mut Out) -> Result<Exit, Failed> {
-    if args.allow.len() > MAX_ENTRIES || args.at.len() > MAX_BROKERS {
+    if args.allow.len() + args.allow_name.len() > MAX_ENTRIES || args.at.len() > MAX_BROKERS {
         return Err(misused("an invitation holds at most 8 rules and 4 brokers"));
     }
     if args.tag.is_empty() || !args.tag.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -129,11 +133,22 @@ pub(super) fn invite(args: &InviteArgs, out: &mut Out) -> Result<Exit, Failed> {
     let state = State::open(&args.state.dir)?;
     let lasts = i64::try_from(args.lasts.as_secs()).unwrap_or(i64::MAX);
     let expires = UnixTime(OUTSIDE.now().0.saturating_add(lasts));
+    let rules = args
+        .allow
+        .iter()
+        .map(|rule| (Hosts::Net(rule.net), rule.ports));
+    let names = args.allow_name.iter().map(|target| {
+        let hosts = match &target.host {
+            Host::Name(name) => Hosts::Name(name.to_string()),
+            Host::Ip(ip) => Hosts::Net((*ip).into()),
+        };
+        (hosts, (target.port, target.port))
+    });
     let mut entries = Vec::new();
-    for rule in &args.allow {
+    for (hosts, ports) in rules.chain(names) {
         let entry = Entry {
-            hosts: Hosts::Net(rule.net),
-            ports: rule.ports,
+            hosts,
+            ports,
             protocol: NetworkProtocol::Tcp,
             expires,
             tag: args.tag.clone(),

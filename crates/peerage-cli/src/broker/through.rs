@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use peerage::Failure as _;
 use peerage::UnixTime;
 use peerage::inproxy::call::BrokerClient;
 use peerage::inproxy::client::{ClientConfig, Dialer, LocalEvent, Login, Where, serve_socks};
@@ -12,7 +13,6 @@ use peerage::inproxy::matcher::{NatType, NetworkType};
 use peerage::inproxy::transport::{Quic, QuicConfig};
 use peerage::inproxy::volunteer::OwnNetwork;
 use peerage::inproxy::{BrokerAddress, Invitation, OUTSIDE, Pairing, PartySecret, SignerKey};
-use peerage::{Failure as _, Route};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -213,8 +213,16 @@ pub(crate) struct Via {
 }
 
 impl Via {
-    /// The route through volunteers, if it was asked for. Runs as long as the process.
-    pub(crate) async fn route(&self) -> Result<Option<Route>, Failed> {
+    /// This proxy, or the one that leads through volunteers; not both, wherever the two were given.
+    pub(crate) async fn or(&self, proxy: Option<String>) -> Result<Option<String>, Failed> {
+        match (self.url().await?, proxy) {
+            (Some(_), Some(_)) => Err(misused("--proxy and --via exclude each other")),
+            (via, proxy) => Ok(via.or(proxy)),
+        }
+    }
+
+    /// The proxy that leads through volunteers, if it was asked for. Runs as long as the process.
+    async fn url(&self) -> Result<Option<String>, Failed> {
         let Some(link) = &self.via else {
             return Ok(None);
         };
@@ -253,9 +261,6 @@ impl Via {
                 }
             }
         });
-        let url = format!("socks5h://via:{password}@{at}");
-        Ok(Some(Route::Socks5(
-            peerage::networks::socks5(&url).map_err(usage)?,
-        )))
+        Ok(Some(format!("socks5h://via:{password}@{at}")))
     }
 }

@@ -125,6 +125,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     proxy: Option<String>,
 
+    #[cfg(feature = "inproxy")]
+    #[command(flatten)]
+    through: crate::broker::Via,
+
     /// Believe strangers who tell of local addresses, as on a test network; so it is without this
     /// where all listeners are on the loopback interface.
     #[arg(long, conflicts_with = "config")]
@@ -193,6 +197,19 @@ fn often(text: &str) -> Result<Duration, String> {
     Ok(span)
 }
 
+/// `--via` is a proxy like any other from here on.
+#[cfg(feature = "inproxy")]
+async fn through_volunteers(mut args: Args) -> Result<Args, Failed> {
+    let has_config = args.config.is_some();
+    args.proxy = args.through.or(args.proxy.take()).await?;
+    if has_config && args.proxy.is_some() {
+        return Err(misused(
+            "--config says how each node dials: --via goes with NETWORK",
+        ));
+    }
+    Ok(args)
+}
+
 /// What happens waits here for stdout; beyond, nodes read less from their peers.
 const WAITING: usize = 256;
 
@@ -205,6 +222,8 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
             "--config says which node this is: write the chain, the key and the rest there",
         ));
     }
+    #[cfg(feature = "inproxy")]
+    let args = through_volunteers(args).await?;
     let plan = plan(&args, &tables)?;
     let mut log = Log {
         out,
