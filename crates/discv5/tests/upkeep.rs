@@ -1,5 +1,6 @@
 //! What a node does on its own: revalidation, refresh, votes, its record, an outage.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use peerage_core::Endpoint;
@@ -190,6 +191,46 @@ fn a_majority_of_those_we_asked_writes_our_address() {
     net.ping(0, 1).unwrap();
     let id = net.record(0).node_id();
     assert!(net.nodes[1].machine.table().node(&id).is_some());
+}
+
+/// Neighbours of one network see each other at local addresses. A node that was given none keeps
+/// them to itself; one that was given one, or is told that all is local, follows them.
+#[test]
+fn neighbours_do_not_write_a_local_address_into_a_record_without_one() {
+    let local = |n: u8| SocketAddr::from(([192, 168, 0, n], 9000));
+    let placed = |record: Builder, local_votes| {
+        let mut net = Net::new(7);
+        let config = Config {
+            local_votes,
+            ..with_votes(true)
+        };
+        net.add_at(config, local(1), record);
+        for n in 2..8 {
+            let named = Builder::new(1).ip(local(n).ip()).udp4(9000);
+            net.add_at(Config::default(), local(n), named);
+        }
+        net.with(0, Discovery::start);
+        for n in 1..7 {
+            net.ping(0, n).unwrap();
+        }
+        // Past a count of the votes, which alone moves an address that is there.
+        net.run(Duration::from_secs(60 * 4));
+        for n in 1..7 {
+            net.ping(0, n).unwrap();
+        }
+        net.run(Duration::from_secs(90));
+        let ours = Endpoint::from(local(1));
+        let was_told = net.nodes[0].events.contains(&Event::Elsewhere(ours));
+        (net.record(0).udp4_endpoint(), was_told)
+    };
+    let ours = Some(Endpoint::from(local(1)));
+    let moved = Builder::new(1).ip([192, 168, 0, 99].into()).udp4(9000);
+    let public = Builder::new(1).ip([20, 0, 0, 1].into()).udp4(9000);
+    assert_eq!(placed(Builder::new(1), false), (None, true));
+    assert_eq!(placed(Builder::new(1), true), (ours, false));
+    assert_eq!(placed(moved, false), (ours, false));
+    let stays = Some(Endpoint::new([20, 0, 0, 1].into(), 9000));
+    assert_eq!(placed(public, false), (stays, true));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use peerage_core::{Detail, Endpoint, Failure, Kind, Network, Stage};
 use peerage_discv5::discovery::{AlreadyRegistered, Answer, Filter, RequestError};
-use peerage_discv5::record::{Builder, RecordError};
+use peerage_discv5::record::{Builder, Family, RecordError};
 use peerage_discv5::table::Entry;
 use peerage_discv5::{Discovery, NodeId, Record};
 use tokio::sync::{mpsc, oneshot};
@@ -196,6 +196,15 @@ impl Handle {
         change: impl FnOnce(Builder) -> Builder + Send + 'static,
     ) -> Result<Result<Record, RecordError>, CallError> {
         self.with(|discovery, _| discovery.update_record(change).cloned())
+            .await
+    }
+
+    /// Where enough of the nodes that we asked see us, in a family; whether our record says so or not.
+    ///
+    /// # Errors
+    /// When the service has ended.
+    pub async fn majority(&self, family: Family) -> Result<Option<Endpoint>, CallError> {
+        self.with(move |discovery, now| discovery.majority(now, family))
             .await
     }
 

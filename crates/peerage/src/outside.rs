@@ -19,8 +19,11 @@
 //! # }
 //! ```
 
+mod advertiser;
+
 use peerage_core::Endpoint;
 
+pub use self::advertiser::{Advertise, Advertiser, Listening, Told};
 pub use peerage_nat as nat;
 pub use peerage_nat::{Family, Report, ResponderLimits, Settings};
 pub use peerage_outside::{

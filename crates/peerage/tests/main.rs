@@ -21,6 +21,7 @@ mod isolated;
 mod key;
 mod names;
 mod node;
+mod outside;
 mod peers;
 mod proxy;
 mod scenarios;

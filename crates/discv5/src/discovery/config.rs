@@ -96,6 +96,9 @@ pub struct Config {
     pub votes: VoteRules,
     /// Whether a majority rewrites our record. If not, it is only told. No (nim-eth).
     pub auto_update: bool,
+    /// Whether it may write a private or loopback address into a record that has no such address
+    /// already. No: on a network with both neighbours and strangers, it would be told to all.
+    pub local_votes: bool,
 
     /// Which networks may talk to us. All.
     pub access: Access,
@@ -161,6 +164,7 @@ impl Default for Config {
             outage_after: 3,
             votes: VoteRules::default(),
             auto_update: false,
+            local_votes: false,
             access: Access::default(),
             ban_invalid: false,
             ban_duration: Duration::from_secs(15 * 60),

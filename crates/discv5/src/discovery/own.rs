@@ -6,6 +6,7 @@ use peerage_core::Endpoint;
 
 use super::Discovery;
 use super::action::Event;
+use crate::address::Reach;
 use crate::record::{Builder, Family, Record, RecordError};
 
 impl Discovery {
@@ -56,6 +57,23 @@ impl Discovery {
         }
     }
 
+    /// Where enough of those we asked see us, in a family; whether the record says so or not.
+    pub fn majority(&mut self, now: Instant, family: Family) -> Option<Endpoint> {
+        self.votes.majority(now, family)
+    }
+
+    /// Whether votes may write this address. Neighbours see a local one, which is of no use to the
+    /// public; only a node whose record has a local address already is of a local network.
+    fn may_tell(&self, majority: Endpoint, family: Family) -> bool {
+        let there = Reach::of(majority.ip());
+        let here = self
+            .record
+            .udp_endpoint(family)
+            .map(|at| Reach::of(at.ip()));
+        let is_local = here.is_some_and(|here| here != Reach::Global && here.may_share(there));
+        there == Reach::Global || is_local || self.config.local_votes
+    }
+
     fn count_family(&mut self, now: Instant, family: Family) {
         let Some(majority) = self.votes.majority(now, family) else {
             return;
@@ -63,7 +81,7 @@ impl Discovery {
         if self.record.udp_endpoint(family) == Some(majority) {
             return;
         }
-        if !self.config.auto_update {
+        if !self.config.auto_update || !self.may_tell(majority, family) {
             self.event(Event::Elsewhere(majority));
             return;
         }
