@@ -72,7 +72,7 @@ impl NodeArgs {
     /// How the node is to be; whatever is made of it is the same node.
     pub(crate) fn setup(&self, tables: &Tables, route: Route) -> Result<Setup, Failed> {
         let key = match &self.key {
-            Some(file) => NodeKey::read(file).map_err(usage)?,
+            Some(file) => crate::data::key_at(file)?,
             None => NodeKey::generate(),
         };
         Ok(Setup {

@@ -10,13 +10,17 @@ use peerage::node::book::{
     Address, Book, Config, Identity, Key, Name, Now, Prefix, Snapshot, Subject,
 };
 use peerage::node::store::{Options, Reader, Realm, Store, StoreError};
-use peerage::{Destination, Endpoint, NodeKey, Tables, UnixTime};
+use peerage::{Destination, Endpoint, KeyError, NodeKey, Tables, UnixTime};
 
 use crate::args::{NetworkArg, network_of, record};
 use crate::output::{Failed, environment, misused, usage};
+use crate::trouble;
 
 /// The name of the store in a data directory.
 const STORE: &str = "peerage.db";
+
+/// The name of the key of a data directory.
+const KEY: &str = "node.key";
 
 /// How long the last changes of a command may take to reach the disk.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
@@ -70,7 +74,7 @@ fn make(folder: &Path) -> Result<(), Failed> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     let made = builder.create(folder);
-    made.map_err(|error| environment(error, format!("cannot make {}", folder.display())))
+    made.map_err(|error| trouble::folder(folder, error))
 }
 
 /// What is wrong with the store of a directory.
@@ -94,16 +98,31 @@ pub(crate) fn store_failed(error: StoreError, folder: &Path) -> Failed {
     }
 }
 
+/// Whether a data directory has its key yet.
+pub(crate) fn has_key(folder: &Path) -> bool {
+    folder.join(KEY).exists()
+}
+
+/// The key in a file.
+pub(crate) fn key_at(file: &Path) -> Result<NodeKey, Failed> {
+    NodeKey::read(file).map_err(trouble::key)
+}
+
 /// The key of a data directory, made once.
 pub(crate) fn key(folder: &Path) -> Result<NodeKey, Failed> {
-    let file = folder.join("node.key");
+    let file = folder.join(KEY);
     if file.exists() {
-        return NodeKey::read(&file).map_err(usage);
+        return key_at(&file);
     }
     make(folder)?;
     let key = NodeKey::generate();
     let written = key.write_new(&file);
-    written.map_err(|error| environment(error, "cannot make a key"))?;
+    written.map_err(|error| {
+        if let KeyError::Write { error, .. } = error {
+            return trouble::folder(folder, error);
+        }
+        environment(error, "cannot make a key")
+    })?;
     Ok(key)
 }
 

@@ -82,7 +82,7 @@ struct EnrArgs {
 }
 
 fn to_enr(args: &EnrArgs, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> {
-    let key = NodeKey::read(&args.file).map_err(usage)?;
+    let key = crate::data::key_at(&args.file)?;
     let mut record = Builder::new(args.seq);
     // Ports without an address stand in the record all the same: others may tell the address.
     let mut families: Vec<_> = args.ip.iter().map(|ip| Family::of(*ip)).collect();
@@ -129,7 +129,7 @@ pub(crate) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, F
             (args, key)
         }
         What::ToEnr(args) => return to_enr(args, tables, out),
-        What::Show(args) => (args, NodeKey::read(&args.file).map_err(usage)?),
+        What::Show(args) => (args, crate::data::key_at(&args.file)?),
     };
     let id = key.public_key();
     let [parity @ .., last] = id.0;

@@ -18,6 +18,7 @@ use crate::output::{
     Exit, Failed, Out, Tone, complain, environment, millis, misused, progress, reason_json, usage,
 };
 use crate::probe::{extend, facts_json, why};
+use crate::trouble;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -81,8 +82,7 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     let bind = args
         .bind
         .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], node.port())));
-    let listener = Listener::bind(bind)
-        .map_err(|error| environment(error, format!("cannot listen at {bind}")))?;
+    let listener = Listener::bind(bind).map_err(|error| trouble::listening(bind, error))?;
     let local = listener
         .local_endpoint()
         .map_err(|error| environment(error, "cannot tell where we listen"))?;

@@ -21,14 +21,16 @@ mod probe;
 mod serve;
 mod sim;
 mod transcript;
+mod trouble;
 mod why;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::signal::ctrl_c;
 
 use crate::output::{Exit, Out, complain};
+use crate::serve::settings;
 
 /// Finds, reaches, greets and keeps peers on peer-to-peer networks, and says why when it fails.
 #[derive(Debug, Parser)]
@@ -58,6 +60,8 @@ enum Command {
     Listen(listen::Args),
     /// Find and keep peers of any number of networks, in the foreground.
     Serve(Box<serve::Args>),
+    /// Write, check and show the configuration of serve.
+    Config(settings::Args),
     /// Why a peer is here or not: its whole story, from first heard of to now.
     Why(why::Args),
     /// Look at and change what a node remembers.
@@ -83,8 +87,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches();
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // clap knows where its text belongs: help on stdout, mistakes on stderr.
             let code = if error.use_stderr() {
@@ -101,7 +107,7 @@ fn main() -> ExitCode {
         .build();
     let result = match runtime {
         Ok(runtime) => {
-            let result = runtime.block_on(run(cli));
+            let result = runtime.block_on(run(cli, &matches));
             // A resolver thread may still hang; nobody waits for it.
             runtime.shutdown_background();
             result
@@ -127,7 +133,7 @@ const LAST_FIGURES: std::time::Duration = std::time::Duration::from_secs(2);
 /// `disc serve`, `broker stun` and `doctor` hear of an interrupt themselves and are left a moment for
 /// their last figures, and `serve`
 /// says goodbye for as long as that takes; dropping the others closes what they opened.
-async fn run(cli: Cli) -> Result<Exit, output::Failed> {
+async fn run(cli: Cli, matches: &clap::ArgMatches) -> Result<Exit, output::Failed> {
     let tables = peerage::networks::tables(cli.tables).map_err(output::usage)?;
     let mut out = Out::stdout();
     let ends_itself = matches!(&cli.command, Command::Disc(args) if args.ends_itself())
@@ -150,6 +156,7 @@ async fn run(cli: Cli) -> Result<Exit, output::Failed> {
             Command::Probe(args) => probe::run(args, tables, &mut out).await,
             Command::Listen(args) => listen::run(args, tables, &mut out).await,
             Command::Serve(args) => serve::run(*args, tables, &mut out).await,
+            Command::Config(args) => settings::run(&args, matches, &tables, &mut out),
             Command::Why(args) => why::run(&args, &tables, &mut out),
             Command::Book(args) => book::run(&args, &tables, &mut out),
             Command::Find(args) => find::run(args, tables, &mut out).await,

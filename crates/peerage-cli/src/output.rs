@@ -51,11 +51,16 @@ impl Failed {
 
     /// The same, with the place where it is wrong before it.
     #[must_use]
-    pub(crate) fn within(self, place: String) -> Self {
+    pub(crate) fn within(self, place: impl fmt::Display + Send + Sync + 'static) -> Self {
         Self {
             error: self.error.context(place),
             ..self
         }
+    }
+
+    /// The cause or the place of this type, where it has one.
+    pub(crate) fn cause<E: fmt::Display + fmt::Debug + Send + Sync + 'static>(&self) -> Option<&E> {
+        self.error.downcast_ref()
     }
 
     /// Whether whoever read our output went away, which is no reason to complain.

@@ -2,10 +2,18 @@
 #![cfg(test)]
 
 mod common;
+#[path = "cli/config.rs"]
+mod config;
+#[path = "cli/errors.rs"]
+mod errors;
 #[path = "cli/ethereum.rs"]
 mod ethereum;
 #[path = "cli/find.rs"]
 mod find;
+#[path = "cli/notify.rs"]
+mod notify;
+#[path = "cli/reload.rs"]
+mod reload;
 #[path = "cli/serve.rs"]
 mod serve;
 

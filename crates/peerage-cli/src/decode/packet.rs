@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use peerage::NodeKey;
 use peerage::discv5::NodeId;
 use peerage::discv5::cipher::{Cipher, Mask};
 use peerage::discv5::message::{Message, Request, Response};
@@ -11,7 +10,7 @@ use peerage::discv5::record::Unverified;
 use serde_json::{Map, Value, json};
 
 use crate::args::node_id;
-use crate::output::{Exit, Failed, Out, Tone, usage};
+use crate::output::{Exit, Failed, Out, Tone};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -77,7 +76,7 @@ pub(super) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failed> {
     let id = match (&args.key, args.node_id) {
         (_, Some(id)) => id,
         (Some(file), None) => {
-            let key = NodeKey::read(file).map_err(usage)?;
+            let key = crate::data::key_at(file)?;
             peerage::find::secret(&key).public_key().node_id()
         }
         (None, None) => unreachable!("clap asks for one of the two"),

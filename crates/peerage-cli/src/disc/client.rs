@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::show::{bind, failed, node_json, place, short};
 use crate::args::{node_id, record, span};
-use crate::output::{Exit, Failed, Out, Tone, environment, millis, millis_json, usage};
+use crate::output::{Exit, Failed, Out, Tone, environment, millis, millis_json};
 use crate::probe::extend;
 
 /// What all questions share.
@@ -57,7 +57,7 @@ impl ClientArgs {
             bound.fold(Bind::default(), |bind, addr| bind.and(*addr))
         };
         let key = match &self.key {
-            Some(file) => NodeKey::read(file).map_err(usage)?,
+            Some(file) => crate::data::key_at(file)?,
             None => NodeKey::generate(),
         };
         let sockets = bind(&at)?;

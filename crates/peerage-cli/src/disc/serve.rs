@@ -85,7 +85,7 @@ impl Args {
 
 pub(super) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
     let key = match &args.key {
-        Some(file) => NodeKey::read(file).map_err(usage)?,
+        Some(file) => crate::data::key_at(file)?,
         None => NodeKey::generate(),
     };
     let bound = args.bind.iter();

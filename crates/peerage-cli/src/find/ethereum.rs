@@ -77,7 +77,7 @@ pub(super) async fn run(args: Args, tables: &Tables, out: &mut Out) -> Result<Ex
     let boot = boot(&args, &chain)?;
     let forks = Arc::new(forks_now(&chain));
     let key = match &args.key {
-        Some(file) => NodeKey::read(file).map_err(usage)?,
+        Some(file) => crate::data::key_at(file)?,
         None => NodeKey::generate(),
     };
     let mut at = args

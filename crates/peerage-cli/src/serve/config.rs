@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
 use super::api::Wanted;
+use super::level::{Format, Level};
 use super::plan::Field;
 use crate::args::{self, NetworkArg};
 use crate::nearest;
@@ -32,9 +33,22 @@ pub(super) struct File {
     /// Where programs speak with the daemon.
     #[serde(default)]
     pub(super) api: Wanted,
+    /// The log.
+    #[serde(default)]
+    pub(super) log: LogKeys,
     /// The networks.
     #[serde(rename = "node", default)]
     pub(super) nodes: Vec<Spanned<Node>>,
+}
+
+/// The log on stderr.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LogKeys {
+    /// The least that matters enough.
+    pub(super) level: Option<Read<Level>>,
+    /// How it is written.
+    pub(super) format: Option<Read<Format>>,
 }
 
 /// One network and chain.
@@ -267,23 +281,42 @@ impl Ban {
     }
 }
 
+/// Where in a file something is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) file: PathBuf,
+    /// From 1.
+    pub(super) line: usize,
+    /// In characters, from 1.
+    pub(super) column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column } = self;
+        write!(f, "{}:{line}:{column}", file.display())
+    }
+}
+
 /// The text of a configuration, to say where something in it is wrong.
+#[derive(Debug)]
 pub(super) struct Source {
     /// The file, as it was named.
-    shown: String,
-    text: String,
+    pub(super) path: PathBuf,
+    pub(super) text: String,
 }
 
 impl Source {
     /// The mistake, with its place before it.
     pub(super) fn wrong(&self, at: Range<usize>, error: Failed) -> Failed {
         let (line, column) = place(&self.text, at.start);
-        error.within(format!("{}:{line}:{column}", self.shown))
+        let file = self.path.clone();
+        error.within(Place { file, line, column })
     }
 }
 
-/// Reads a configuration.
-pub(super) fn read(path: &Path) -> Result<(File, Source), Failed> {
+/// Reads the text of a configuration.
+pub(super) fn source(path: &Path) -> Result<Source, Failed> {
     let shown = path.display();
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|error| {
@@ -293,20 +326,17 @@ pub(super) fn read(path: &Path) -> Result<(File, Source), Failed> {
             environment(error, format!("cannot read {shown}"))
         }
     })?;
-    let source = Source {
-        shown: shown.to_string(),
-        text,
-    };
+    let path = path.to_owned();
+    Ok(Source { path, text })
+}
+
+/// Reads a configuration. It may name no network, where another names some.
+pub(super) fn parse(source: &Source) -> Result<File, Failed> {
     let file: File = toml::from_str(&source.text).map_err(|error| {
         let what = error.message().trim_end();
         let what = misused(format!("{what}{}", hint(what)));
         source.wrong(error.span().unwrap_or_default(), what)
     })?;
-    if file.nodes.is_empty() {
-        let hint = "begin with [[node]] and network = \"zcash\"";
-        let error = misused(format!("it names no network: {hint}"));
-        return Err(source.wrong(Range::default(), error));
-    }
     let mut seen = BTreeSet::new();
     for node in &file.nodes {
         let node = node.get_ref();
@@ -319,11 +349,11 @@ pub(super) fn read(path: &Path) -> Result<(File, Source), Failed> {
         }
     }
     drop(seen);
-    Ok((file, source))
+    Ok(file)
 }
 
 /// The line and column of a byte, from 1.
-fn place(text: &str, at: usize) -> (usize, usize) {
+pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -2,12 +2,15 @@
 
 pub(crate) mod api;
 mod config;
+mod level;
+mod notify;
 mod plan;
+mod reload;
+pub(crate) mod settings;
 mod show;
 mod start;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,22 +18,27 @@ use peerage::Tables;
 use peerage::discv5::Record;
 use peerage::node::store::Store;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 use self::api::Gate;
-use self::plan::{NodePlan, plan};
+use self::level::Level;
+use self::notify::Watchdog;
+use self::plan::{Keys, NodePlan, plan};
+use self::settings::Over;
 use self::show::Log;
 use self::start::{Running, Told, start};
 use crate::args::{NetworkArg, NodeArgs, record, span};
-use crate::data::{self, DataArg};
+use crate::data;
 use crate::output::{Exit, Failed, Out, environment, misused};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It tells what happens on stderr, a line each; with --json on stdout, an object each: listening,
-api, established, closed, failed, misbehaved, incompatible, stalled, status, stopping, stopped.
+    after_help = "Its log goes to stderr, each failed attempt only with -v; with --json everything that happens is
+told on stdout as well, an object each: listening, api, established, closed, failed, misbehaved,
+incompatible, stalled, status, trouble, reloaded, reload_failed, restart_needed, stopping, stopped.
 
-A configuration has a [[node]] for each network and chain:
+Without NETWORK the configuration says which networks; `peerage config init` writes one with every
+key in it, `config check` finds mistakes, `config show --origin` says what counts and why. It has a [[node]] for each network and chain:
 
   data = \"/var/lib/peerage\"
   status = \"30s\"
@@ -63,66 +71,63 @@ it out of the book: `peerage book remove` and `unban` do.
 Programs speak with it over gRPC, on a unix socket of its owner or over TCP with the token, and over
 HTTP, which reads without a token on loopback and changes with it: docs/api.md has all calls.
 
+SIGHUP reads the configuration and the tables again. Limits, bans, static and trusted peers, tables,
+what is claimed, the log and status change at once and no peer who still fits is lost; what needs a
+restart is named; a file with a mistake changes nothing.
+
 The first interrupt says goodbye to all peers and writes the book; a second one ends it at once.
 Exit code: 0 at the end of --for or on SIGTERM, 130 when interrupted, 2 for a mistake in the
 configuration, 3 if a port or the data directory cannot be had.
 
 Examples:
+  peerage serve
   peerage serve --config peerage.toml
   peerage serve zcash --json
   peerage serve zcash --chain regtest --listen 127.0.0.1:0 --peer 127.0.0.1:18344 --data ./data"
 )]
 pub(crate) struct Args {
     /// The network, where one is enough.
-    #[arg(
-        value_name = "NETWORK",
-        required_unless_present = "config",
-        conflicts_with = "config"
-    )]
+    #[arg(value_name = "NETWORK", conflicts_with = "config")]
     network: Option<NetworkArg>,
 
-    /// The configuration, for any number of networks.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-
     #[command(flatten)]
-    data: DataArg,
+    over: Over,
 
     #[command(flatten)]
     node: NodeArgs,
 
     /// Where to listen; may be given several times. The chain's customary port on every IPv4
     /// interface when not given, and nowhere through a proxy.
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "config")]
+    #[arg(long, value_name = "ADDR:PORT", requires = "network")]
     listen: Vec<SocketAddr>,
 
     /// Listen nowhere.
-    #[arg(long, conflicts_with_all = ["listen", "config"])]
+    #[arg(long, conflicts_with = "listen", requires = "network")]
     no_listen: bool,
 
     /// A peer to be connected to always; may be given several times.
-    #[arg(long = "peer", value_name = "PEER", conflicts_with = "config")]
+    #[arg(long = "peer", value_name = "PEER", requires = "network")]
     peers: Vec<String>,
 
     /// The same, and no automatic ban concerns it.
-    #[arg(long, value_name = "PEER", conflicts_with = "config")]
+    #[arg(long, value_name = "PEER", requires = "network")]
     trusted: Vec<String>,
 
     /// The most peers that dialled us.
-    #[arg(long = "max-in", value_name = "N", conflicts_with = "config")]
+    #[arg(long = "max-in", value_name = "N", requires = "network")]
     inbound: Option<u16>,
 
     /// The most peers that we dial.
-    #[arg(long = "max-out", value_name = "N", conflicts_with = "config")]
+    #[arg(long = "max-out", value_name = "N", requires = "network")]
     outbound: Option<u16>,
 
     /// How often a peer is pinged, from 5s on, where that is more often than is customary: every
     /// 15 s on Ethereum, 59 s on Zcash, 107 s on Decred.
-    #[arg(long, value_name = "TIME", value_parser = often, conflicts_with = "config")]
+    #[arg(long, value_name = "TIME", value_parser = often, requires = "network")]
     ping: Option<Duration>,
 
     /// Dial through this SOCKS5 proxy only: socks5h://host:port.
-    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    #[arg(long, value_name = "URL", requires = "network")]
     proxy: Option<String>,
 
     #[cfg(feature = "inproxy")]
@@ -131,47 +136,29 @@ pub(crate) struct Args {
 
     /// Believe strangers who tell of local addresses, as on a test network; so it is without this
     /// where all listeners are on the loopback interface.
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, requires = "network")]
     local: bool,
 
     /// Do not ask the seeds of the chain's table.
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, requires = "network")]
     no_seeds: bool,
 
     /// A peer to ask for others at the beginning; may be given several times.
-    #[arg(long = "seed-peer", value_name = "PEER", conflicts_with = "config")]
+    #[arg(long = "seed-peer", value_name = "PEER", requires = "network")]
     ask: Vec<String>,
 
     /// Where discovery listens, once for each family; as the listeners when not given.
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "config")]
+    #[arg(long, value_name = "ADDR:PORT", requires = "network")]
     discovery: Vec<SocketAddr>,
 
     /// A node that discovery asks first; may be given several times. Those of the chain's table
     /// when not given.
-    #[arg(long = "bootnode", value_name = "ENR", value_parser = record, conflicts_with = "config")]
+    #[arg(long = "bootnode", value_name = "ENR", value_parser = record, requires = "network")]
     boot: Vec<Record>,
 
     /// Look for nobody by discovery.
-    #[arg(long, conflicts_with_all = ["discovery", "boot", "config"])]
+    #[arg(long, conflicts_with_all = ["discovery", "boot"], requires = "network")]
     no_discovery: bool,
-
-    /// Where gRPC is served: unix:/path/to/socket, or ip:port with --token-file. Nowhere when not
-    /// given.
-    #[arg(long, value_name = "PLACE")]
-    grpc: Option<String>,
-
-    /// Where HTTP is served. Nowhere when not given.
-    #[arg(long, value_name = "ADDR:PORT")]
-    http: Option<SocketAddr>,
-
-    /// The file with the token of those who may change things over HTTP, and use gRPC over TCP.
-    /// Nobody else may read it.
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-
-    /// How often figures are told; every 30 s when not given.
-    #[arg(long, value_name = "TIME", value_parser = span)]
-    status: Option<Duration>,
 
     /// Stop after this much time.
     #[arg(long = "for", value_name = "TIME", value_parser = span)]
@@ -217,17 +204,21 @@ const WAITING: usize = 256;
 const LAST_WRITE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
-    if args.config.is_some() && args.node.is_any_given() {
+    if args.network.is_none() && args.node.is_any_given() {
         return Err(misused(
-            "--config says which node this is: write the chain, the key and the rest there",
+            "the configuration says which node this is: write the chain, the key and the rest \
+             there, or name a NETWORK",
         ));
     }
     #[cfg(feature = "inproxy")]
     let args = through_volunteers(args).await?;
-    let plan = plan(&args, &tables)?;
+    let mut plan = plan(&args, &tables, Keys::Lasting)?;
     let mut log = Log {
         out,
         json: args.json,
+        level: level(plan.level, args.json),
+        format: plan.format,
+        journal: notify::is_journal(),
     };
     let mut signals = Signals::new()
         .map_err(|error| environment(error, "cannot be told of the signals that end it"))?;
@@ -237,7 +228,7 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     let mut gate = Gate::open(&plan.api).await?;
     let (tell, mut told) = mpsc::channel(WAITING);
     let mut nodes = Vec::new();
-    for (number, of) in plan.nodes.into_iter().enumerate() {
+    for (number, of) in plan.nodes.iter().enumerate() {
         let ends = (tell.clone(), &mut gate);
         nodes.push(start(of, number, &plan.data, &store, ends).await?);
     }
@@ -250,14 +241,32 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     if let Some(at) = &api.at {
         log.api(at)?;
     }
-    let mut figures = interval_at(Instant::now() + plan.status, plan.status);
-    figures.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut figures = every(plan.status);
+    let mut watchdog = Watchdog::new();
+    notify::ready("serving");
     let deadline = args.time.map(|time| Instant::now() + time);
     let exit = loop {
         tokio::select! {
             biased;
-            exit = signals.end() => break exit,
+            signal = signals.next() => match signal {
+                Signal::End(exit) => break exit,
+                Signal::Reload => {
+                    notify::reloading();
+                    let told = reload::reload(&mut plan, &mut nodes, &args, &tables).await;
+                    log.level = level(plan.level, args.json);
+                    log.format = plan.format;
+                    reload::tell(&mut log, &told)?;
+                    if figures.period() != plan.status {
+                        figures = every(plan.status);
+                    }
+                    match told {
+                        Ok(_) => notify::ready("serving, with the configuration read again"),
+                        Err(error) => notify::ready(&format!("serving as before: {error}")),
+                    }
+                }
+            },
             () = at(deadline) => break Exit::Yes,
+            () = watchdog.due() => watchdog.prove(&nodes).await,
             _ = figures.tick() => tell_figures(&mut log, &nodes).await?,
             event = told.recv() => match event {
                 Some((number, event)) => tell_event(&mut log, &nodes, number, &event)?,
@@ -265,6 +274,7 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
             },
         }
     };
+    notify::stopping();
     log.says("stopping", "saying goodbye")?;
     stop(&mut log, &nodes, &mut told, &mut signals).await?;
     api.stop().await;
@@ -272,6 +282,18 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     let written = finish(store).await;
     log.says("stopped", "all is written")?;
     written.map(|()| exit)
+}
+
+/// The level of the log. Whoever reads the data on stdout has no need to read everything twice.
+fn level(wanted: Option<Level>, json: bool) -> Level {
+    wanted.unwrap_or(if json { Level::Warn } else { Level::Info })
+}
+
+/// Ticks this often, the first time after so long.
+fn every(span: Duration) -> Interval {
+    let mut interval = interval_at(Instant::now() + span, span);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 async fn at(deadline: Option<Instant>) {
@@ -282,11 +304,15 @@ async fn at(deadline: Option<Instant>) {
 }
 
 async fn tell_figures(log: &mut Log<'_>, nodes: &[Running]) -> Result<(), Failed> {
+    let mut words = Vec::new();
     for node in nodes {
         if let Some((overview, finders)) = node.figures().await {
             log.status(&node.realm, &overview, &finders)?;
+            let [active_in, active_out] = overview.peers.active;
+            words.push(format!("{}: {active_in} in, {active_out} out", node.realm));
         }
     }
+    notify::status(&words.join("; "));
     Ok(())
 }
 
@@ -345,7 +371,13 @@ async fn finish(store: Arc<Store>) -> Result<(), Failed> {
     written.map_err(|error| environment(error, "cannot write the book"))
 }
 
-/// The signals that end a daemon.
+/// What a signal asks for.
+enum Signal {
+    End(Exit),
+    Reload,
+}
+
+/// The signals that a daemon hears.
 struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -372,7 +404,6 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             #[cfg(unix)]
             terminate: signal(SignalKind::terminate())?,
-            // Whoever started it may leave; nothing is read again yet.
             #[cfg(unix)]
             hangup: signal(SignalKind::hangup())?,
             #[cfg(unix)]
@@ -380,20 +411,27 @@ impl Signals {
         })
     }
 
-    /// Waits for one, and says how the command then ends. Cancelling it loses none.
-    async fn end(&mut self) -> Exit {
+    /// Waits for one. Cancelling it loses none.
+    async fn next(&mut self) -> Signal {
         #[cfg(unix)]
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return Exit::Interrupted,
-                _ = self.terminate.recv() => return Exit::Yes,
-                _ = self.hangup.recv() => {}
-            }
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::End(Exit::Interrupted),
+            _ = self.terminate.recv() => Signal::End(Exit::Yes),
+            _ = self.hangup.recv() => Signal::Reload,
         }
         #[cfg(not(unix))]
         {
             drop(tokio::signal::ctrl_c().await);
-            Exit::Interrupted
+            Signal::End(Exit::Interrupted)
+        }
+    }
+
+    /// Waits for one that ends the daemon.
+    async fn end(&mut self) -> Exit {
+        loop {
+            if let Signal::End(exit) = self.next().await {
+                return exit;
+            }
         }
     }
 }

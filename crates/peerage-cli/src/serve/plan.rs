@@ -10,15 +10,17 @@ use peerage::net::Target;
 use peerage::networks::{
     AnyNetwork, AnyNode, BadOption, NodeOption, Options, Setup, SetupError, socks5,
 };
-use peerage::node::book::{Role, Subject};
+use peerage::node::book::{BanWish, Role};
 use peerage::node::store::Realm;
 use peerage::{NodeKey, Route, Tables};
 use toml::Spanned;
 
 use super::Args;
 use super::api::Wanted;
-use super::config::{self, Node};
-use crate::data::{self, DataArg};
+use super::config::Node;
+use super::level::{Format, Level};
+use super::settings::{self, Layer, Over, STATUS, Settings, Winner};
+use crate::data;
 use crate::nearest;
 use crate::output::{Failed, misused, usage};
 
@@ -27,6 +29,8 @@ pub(super) struct Plan {
     pub(super) data: PathBuf,
     pub(super) status: Duration,
     pub(super) api: Wanted,
+    pub(super) level: Option<Level>,
+    pub(super) format: Format,
     pub(super) nodes: Vec<NodePlan>,
 }
 
@@ -34,10 +38,12 @@ pub(super) struct Plan {
 pub(super) struct NodePlan {
     pub(super) network: &'static dyn AnyNetwork,
     pub(super) setup: Setup,
+    /// The proxy of the setup's route as it was written: a route is never equal to another.
+    pub(super) proxy: Option<String>,
     pub(super) key: NodeKey,
     pub(super) listen: Vec<SocketAddr>,
     pub(super) pins: Vec<(String, Role)>,
-    pub(super) bans: Vec<(Subject, Option<Duration>, String)>,
+    pub(super) bans: Vec<BanWish>,
     pub(super) inbound: Option<u16>,
     pub(super) outbound: Option<u16>,
     /// How often peers are pinged, where that is more often than is customary.
@@ -49,7 +55,7 @@ pub(super) struct NodePlan {
 }
 
 /// Whom to ask for peers at the beginning.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SeedPlan {
     /// Those of the chain's table too.
     pub(super) table: bool,
@@ -81,6 +87,7 @@ pub(super) enum Field {
 type Wrong = (Field, Failed);
 
 /// Discovery beside a node.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct DiscoveryPlan {
     /// Where; as the listeners when empty.
     pub(super) bind: Vec<SocketAddr>,
@@ -97,49 +104,64 @@ impl NodePlan {
     }
 }
 
-/// How often figures are told when nothing is said.
-const STATUS: Duration = Duration::from_secs(30);
+/// Whether a key that there is not yet is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// In its file, to stay.
+    Lasting,
+    /// For the moment: nothing is to be left behind.
+    Passing,
+}
 
-/// What the arguments, or the file they name, want.
-pub(super) fn plan(args: &Args, tables: &Tables) -> Result<Plan, Failed> {
-    let given = Wanted {
-        grpc: args.grpc.clone(),
-        http: args.http,
-        token_file: args.token_file.clone(),
+impl Keys {
+    /// The key of a data directory.
+    fn of(self, data: &Path) -> Result<NodeKey, Failed> {
+        if self == Self::Passing && !data::has_key(data) {
+            return Ok(NodeKey::generate());
+        }
+        data::key(data)
+    }
+}
+
+/// What the arguments, or the files they lead to, want.
+pub(super) fn plan(args: &Args, tables: &Tables, keys: Keys) -> Result<Plan, Failed> {
+    if args.network.is_none() {
+        let layers = settings::layers(args.over.config.as_deref())?;
+        let of_keys = (keys, args.node.key.as_deref());
+        return from_layers(&args.over, &layers, tables, of_keys);
+    }
+    let settings = Settings::of(&args.over, &[]);
+    let data = settings.folder()?;
+    Ok(Plan {
+        nodes: vec![from_args(args, &data, tables, keys)?],
+        data,
+        status: settings.status.0.unwrap_or(STATUS),
+        api: settings.api(),
+        level: settings.level.0,
+        format: settings.format.0.unwrap_or(Format::Text),
+    })
+}
+
+/// What files that were read want; with the key file of nodes that name none.
+pub(super) fn from_layers(
+    over: &Over,
+    layers: &[Layer],
+    tables: &Tables,
+    (keys, key): (Keys, Option<&Path>),
+) -> Result<Plan, Failed> {
+    let settings = Settings::of(over, layers);
+    let (Some(nodes), Winner::Layer(at)) = settings.nodes else {
+        return Err(settings::nothing(layers));
     };
-    let Some(path) = &args.config else {
-        let node = from_args(args, tables)?;
-        return Ok(Plan {
-            api: given,
-            data: args.data.folder()?,
-            status: args.status.unwrap_or(STATUS),
-            nodes: vec![node],
-        });
-    };
-    let (file, source) = config::read(path)?;
-    let beside = path.parent().unwrap_or(Path::new("."));
-    let data = args.data.data.clone();
-    let data = data.or_else(|| file.data.as_ref().map(|data| beside.join(data)));
-    let data = DataArg { data }.folder()?;
-    // Paths of a file are beside it.
-    let token_file = file.api.token_file.map(|file| beside.join(file));
-    let grpc = file.api.grpc.map(|at| match at.strip_prefix("unix:") {
-        Some(path) => format!("unix:{}", beside.join(path).display()),
-        None => at,
-    });
-    let api = Wanted {
-        grpc: given.grpc.or(grpc),
-        http: given.http.or(file.api.http),
-        token_file: given.token_file.or(token_file),
-    };
-    let status = args.status.or_else(|| file.status.map(|span| span.0));
-    let key = args.node.key.as_deref();
+    let (source, beside) = (&layers[at].source, layers[at].beside());
+    let data = settings.folder()?;
     let of_all = OfAll {
         data: &data,
         beside,
         key,
+        keys,
     };
-    let nodes = file.nodes.iter().map(|node| {
+    let nodes = nodes.iter().map(|node| {
         from_file(node.get_ref(), &of_all, tables).map_err(|(field, error)| {
             let at = node.get_ref().place(field);
             source.wrong(at.unwrap_or_else(|| node.span()), error)
@@ -147,9 +169,11 @@ pub(super) fn plan(args: &Args, tables: &Tables) -> Result<Plan, Failed> {
     });
     Ok(Plan {
         nodes: nodes.collect::<Result<_, _>>()?,
+        status: settings.status.0.unwrap_or(STATUS),
+        level: settings.level.0,
+        format: settings.format.0.unwrap_or(Format::Text),
         data,
-        status: status.unwrap_or(STATUS),
-        api,
+        api: settings.api(),
     })
 }
 
@@ -161,6 +185,7 @@ struct OfAll<'a> {
     beside: &'a Path,
     /// The key file of those that name none; without it, the key of the data directory.
     key: Option<&'a Path>,
+    keys: Keys,
 }
 
 fn from_file(node: &Node, of_all: &OfAll<'_>, tables: &Tables) -> Result<NodePlan, Wrong> {
@@ -168,8 +193,8 @@ fn from_file(node: &Node, of_all: &OfAll<'_>, tables: &Tables) -> Result<NodePla
     let own = node.key.as_ref();
     let own = own.map(|file| of_all.beside.join(file.get_ref()));
     let key = match own.as_deref().or(of_all.key) {
-        Some(file) => NodeKey::read(file).map_err(usage),
-        None => data::key(of_all.data),
+        Some(file) => data::key_at(file),
+        None => of_all.keys.of(of_all.data),
     };
     let key = key.map_err(|error| (Field::Key, error))?;
     let proxy = node.proxy.as_ref().map(|proxy| proxy.get_ref().as_str());
@@ -193,7 +218,11 @@ fn from_file(node: &Node, of_all: &OfAll<'_>, tables: &Tables) -> Result<NodePla
         let ban = ban.get_ref();
         let subject = data::subject(&ban.of, Some(network), tables);
         let subject = subject.map_err(|error| (Field::Ban(at), error))?;
-        Ok((subject, ban.term, ban.why.clone()))
+        Ok(BanWish {
+            subject,
+            term: ban.term,
+            words: ban.why.as_str().into(),
+        })
     });
     let found = node.discovery.as_ref().map(|found| found.get_ref());
     let boot = found.and_then(|found| found.boot.as_ref());
@@ -207,6 +236,7 @@ fn from_file(node: &Node, of_all: &OfAll<'_>, tables: &Tables) -> Result<NodePla
         NodePlan {
             network: network.0,
             setup,
+            proxy: proxy.map(str::to_owned),
             key,
             listen: Vec::new(),
             pins: pins(plain(&node.static_peers), plain(&node.trusted)),
@@ -234,14 +264,13 @@ fn plain<T: Clone>(values: &[Spanned<T>]) -> Vec<T> {
     values.iter().map(|value| value.get_ref().clone()).collect()
 }
 
-fn from_args(args: &Args, tables: &Tables) -> Result<NodePlan, Failed> {
+fn from_args(args: &Args, data: &Path, tables: &Tables, keys: Keys) -> Result<NodePlan, Failed> {
     let Some(network) = args.network else {
         return Err(misused("name a NETWORK, or give --config FILE"));
     };
-    let data = args.data.folder()?;
     let mut setup = args.node.setup(tables, route(args.proxy.as_deref())?)?;
     if args.node.key.is_none() {
-        setup.key = Some(data::key(&data)?);
+        setup.key = Some(keys.of(data)?);
     }
     let key = setup.key.clone().unwrap_or_else(NodeKey::generate);
     let discovery = DiscoveryPlan {
@@ -269,6 +298,7 @@ fn from_args(args: &Args, tables: &Tables) -> Result<NodePlan, Failed> {
         NodePlan {
             network: network.0,
             setup,
+            proxy: args.proxy.clone(),
             key,
             listen: Vec::new(),
             pins: pins(args.peers.clone(), args.trusted.clone()),

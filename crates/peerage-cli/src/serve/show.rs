@@ -7,6 +7,7 @@ use peerage::{ConnectedAddr, Direction};
 use serde_json::{Value, json};
 
 use super::api::Places;
+use super::level::{Format, Level};
 use super::start::{End, Running, Told};
 use crate::data;
 use crate::find::report_json;
@@ -14,35 +15,80 @@ use crate::output::{Failed, Out, millis_json, progress, reason_json};
 use crate::probe::{extend, facts_json};
 use crate::why::{short, span};
 
-/// Where what happens is told.
+/// Where what happens is told: all of it as data on stdout, if that is wanted, and what matters
+/// enough in the log on stderr.
 pub(super) struct Log<'a> {
     pub(super) out: &'a mut Out,
     pub(super) json: bool,
+    pub(super) level: Level,
+    pub(super) format: Format,
+    /// Whether the log goes to systemd's journal, which notes the time itself and reads levels.
+    pub(super) journal: bool,
 }
 
+/// How much the kinds of events matter; all others are [`Level::Info`].
+const LEVELS: [(&str, Level); 6] = [
+    ("failed", Level::Debug),
+    ("misbehaved", Level::Debug),
+    ("stalled", Level::Warn),
+    ("trouble", Level::Warn),
+    ("restart_needed", Level::Warn),
+    ("reload_failed", Level::Error),
+];
+
 impl Log<'_> {
-    /// A line: in words `realm  kind  words`, or as JSON.
-    fn line(
+    /// An event: in words `time  realm  kind  words`, or as JSON.
+    pub(super) fn line(
         &mut self,
         realm: Option<&Realm>,
         kind: &str,
         words: &str,
         body: Value,
     ) -> Result<(), Failed> {
-        let at = data::now().wall;
-        if !self.json {
-            let realm = realm.map_or_else(|| "-".to_owned(), ToString::to_string);
-            progress(&format!("{at}  {realm:<16}  {kind:<11}  {words}"));
+        let level = LEVELS.iter().find(|(of, _)| *of == kind);
+        let level = level.map_or(Level::Info, |(_, level)| *level);
+        let is_logged = level <= self.level;
+        let logs_json = is_logged && self.format == Format::Json;
+        if is_logged && !logs_json {
+            self.text(level, realm, kind, words);
+        }
+        if !self.json && !logs_json {
             return Ok(());
         }
-        let mut whole = json!({ "at": at.0 });
+        let mut whole = json!({ "at": data::now().wall.0 });
         if let Some(realm) = realm {
             let realm = json!({ "network": &*realm.network, "chain": &*realm.chain });
             extend(&mut whole, Some(realm));
         }
         extend(&mut whole, Some(body));
-        self.out.json(kind, whole)?;
+        if logs_json {
+            let mut logged = json!({ "v": 1, "type": kind, "level": level.to_string() });
+            extend(&mut logged, Some(whole.clone()));
+            extend(&mut logged, Some(json!({ "words": words })));
+            progress(&logged.to_string());
+        }
+        if self.json {
+            self.out.json(kind, whole)?;
+        }
         Ok(())
+    }
+
+    /// A line for people, or for the journal.
+    fn text(&self, level: Level, realm: Option<&Realm>, kind: &str, words: &str) {
+        let realm = realm.map_or_else(|| "-".to_owned(), ToString::to_string);
+        if self.journal {
+            // sd-daemon(3): the priority of a line stands before it.
+            let priority = match level {
+                Level::Error => 3,
+                Level::Warn => 4,
+                Level::Info => 6,
+                Level::Debug => 7,
+            };
+            progress(&format!("<{priority}>{realm}  {kind}  {words}"));
+        } else {
+            let at = data::now().wall;
+            progress(&format!("{at}  {realm:<16}  {kind:<11}  {words}"));
+        }
     }
 
     pub(super) fn listening(&mut self, node: &Running) -> Result<(), Failed> {
@@ -176,7 +222,7 @@ impl Log<'_> {
             "accept_failed": of.counters.accept_failed,
             "late_answers": of.counters.late_answers,
             "unwritten": store.map(|store| store.offered - store.written),
-            "trouble": trouble,
+            "trouble": &trouble,
             "finders": finders.iter().map(finder_json).collect::<Vec<_>>(),
         });
         let mut words = format!(
@@ -186,10 +232,15 @@ impl Log<'_> {
         for finder in finders {
             words = format!("{words}; {}", finder_words(finder));
         }
-        if let Some(trouble) = trouble {
-            words = format!("{words}; the store: {trouble}");
+        self.line(Some(realm), "status", &words, body)?;
+        // It is written again by itself, once there is room.
+        match trouble {
+            Some(trouble) => {
+                let words = format!("the store: {trouble}");
+                self.line(Some(realm), "trouble", &words, json!({ "store": trouble }))
+            }
+            None => Ok(()),
         }
-        self.line(Some(realm), "status", &words, body)
     }
 
     /// Something of the daemon as a whole.

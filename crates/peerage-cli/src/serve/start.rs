@@ -5,16 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerage::devp2p::{Message, eth};
+use peerage::core::Network;
+use peerage::devp2p::{ForkFilter, Message, eth};
 use peerage::discv5::Record;
 use peerage::find::{self, Bind, Finder, Search};
 use peerage::net::Listener;
 use peerage::networks::{BoxFuture, Builtin, Described, PeerFacts};
-use peerage::node::book::{By, Key};
-use peerage::node::peers::{Closed, Misdeed, Phase, SessionId};
+use peerage::node::book::{BanWish, By, Key};
+use peerage::node::peers::{Closed, Limits, Misdeed, Phase, SessionId};
 use peerage::node::store::{Realm, Store};
 use peerage::node::{
-    Customs, Event, EventsOf, FinderReport, HandleOf, Keeps, Node, Overview, Wired,
+    Change, Changed, Customs, Event, EventsOf, FinderReport, HandleOf, Keeper, Keeps, Node,
+    Overview, Wired,
 };
 use peerage::{
     ConnectedAddr, Decred, Direction, Endpoint, Ethereum, Greeter, MessageOf, Protocol, Reason,
@@ -24,10 +26,12 @@ use tokio::sync::mpsc;
 
 use super::api::{Feed, Gate, Shown};
 use super::plan::{DiscoveryPlan, NodePlan};
+use super::reload::Turn;
 use crate::args::{destination, record};
 use crate::data::{self, edit, place};
 use crate::disc::show::bind;
 use crate::output::{Failed, environment, misused, usage};
+use crate::trouble;
 
 /// A node at work.
 pub(super) struct Running {
@@ -40,6 +44,8 @@ pub(super) struct Running {
     pub(super) record: Option<Record>,
     node: Box<dyn Served>,
     discovery: Option<find::Handle>,
+    /// The tables of its network, as they were read last.
+    tables: String,
 }
 
 impl Running {
@@ -60,6 +66,42 @@ impl Running {
         }
     }
 
+    /// Other limits, bans and pins.
+    pub(super) async fn grant(&self, turn: Turn) -> Result<Changed, Failed> {
+        self.node.grant(turn).await
+    }
+
+    /// Reads the tables anew. If they are others, or what is claimed is, the node is made ready for
+    /// them; nothing has changed yet.
+    pub(super) fn prepare(&self, plan: &NodePlan, claims: bool) -> Result<Renewal, Failed> {
+        let (tables, apply) = self.node.prepare(plan)?;
+        let differ = tables != self.tables;
+        let forks = match &self.discovery {
+            Some(_) => Some(greeter::<Ethereum>(plan)?.local().forks(data::now().wall)),
+            None => None,
+        };
+        Ok(Renewal {
+            differ,
+            apply: (differ || claims).then_some((tables, apply, forks)),
+        })
+    }
+
+    /// Does what was prepared, which cannot fail; nothing if the node has stopped.
+    pub(super) async fn renew(&mut self, renewal: Renewal) -> Changed {
+        let Some((tables, apply, forks)) = renewal.apply else {
+            return Changed::default();
+        };
+        let changed = apply.await;
+        if let (Some(discovery), Some(forks)) = (&self.discovery, forks) {
+            let entry = forks.record_entry();
+            let updated = discovery.update_record(|record| record.raw("eth", entry));
+            // Without discovery there is no record to keep true.
+            drop(updated.await);
+        }
+        self.tables = tables;
+        changed.unwrap_or_default()
+    }
+
     /// Says goodbye to everybody.
     pub(super) async fn stop(&self) {
         if let Some(discovery) = &self.discovery {
@@ -69,16 +111,61 @@ impl Running {
     }
 }
 
+/// What a node does about new tables, once it is awaited.
+type Apply = BoxFuture<'static, Option<Changed>>;
+
+/// New tables that were read and found without a mistake.
+pub(super) struct Renewal {
+    /// Whether they are others than before.
+    pub(super) differ: bool,
+    /// What is to be done, if anything.
+    apply: Option<(String, Apply, Option<ForkFilter>)>,
+}
+
 /// A node whose network is forgotten.
 trait Served: Send + Sync {
     fn figures(&self) -> BoxFuture<'_, Option<(Overview, Vec<FinderReport>)>>;
 
+    /// See [`Running::grant`].
+    fn grant(&self, turn: Turn) -> BoxFuture<'_, Result<Changed, Failed>>;
+
+    /// The tables as they are now, and how the node takes them up.
+    fn prepare(&self, plan: &NodePlan) -> Result<(String, Apply), Failed>;
+
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
 
-struct Typed<N: Keeps>(HandleOf<N>);
+/// A node's handle, and where it can be dialled.
+struct Typed<N: Keeps>(HandleOf<N>, Option<Endpoint>);
 
-impl<N: Keeps> Served for Typed<N> {
+impl<N: Keeps + Described> Served for Typed<N> {
+    fn grant(&self, turn: Turn) -> BoxFuture<'_, Result<Changed, Failed>> {
+        Box::pin(async move {
+            let change = Change {
+                limits: turn.limits,
+                wishes: turn.wishes,
+                ..Change::default()
+            };
+            let changed = self.0.reconfigure(change).await.map_err(usage)?;
+            changed.map_err(usage)
+        })
+    }
+
+    fn prepare(&self, plan: &NodePlan) -> Result<(String, Apply), Failed> {
+        let mut greeter = greeter::<N>(plan)?;
+        N::set_listen_addr(greeter.local_mut(), self.1);
+        let handle = self.0.clone();
+        let apply = Box::pin(async move {
+            let change = Change {
+                network: Some(Keeper::judging(greeter)),
+                ..Change::default()
+            };
+            // A change without a wish is refused by nobody.
+            handle.reconfigure(change).await.ok()?.ok()
+        });
+        Ok((tables::<N>(plan)?, apply))
+    }
+
     fn figures(&self) -> BoxFuture<'_, Option<(Overview, Vec<FinderReport>)>> {
         Box::pin(async {
             let overview = self.0.overview().await.ok()?;
@@ -139,13 +226,13 @@ type Answer<N> = fn(&MessageOf<N>) -> Option<MessageOf<N>>;
 
 /// Starts a node; `number` is its place in the plan.
 pub(super) async fn start(
-    plan: NodePlan,
+    plan: &NodePlan,
     number: usize,
     folder: &Path,
     store: &Arc<Store>,
     (tell, gate): (Tell, &mut Gate),
 ) -> Result<Running, Failed> {
-    operator(&plan, store)?;
+    operator(plan, store)?;
     let name = plan.network.network();
     let store = Arc::clone(store);
     let launch = Launch {
@@ -156,11 +243,11 @@ pub(super) async fn start(
         record: None,
     };
     let started = if name == Zcash::NETWORK {
-        family::<Zcash>(&plan, launch)
+        family::<Zcash>(plan, launch)
     } else if name == Decred::NETWORK {
-        family::<Decred>(&plan, launch)
+        family::<Decred>(plan, launch)
     } else if name == Ethereum::NETWORK {
-        ethereum(&plan, launch).await
+        ethereum(plan, launch).await
     } else {
         Err(misused(format!("{name} cannot be served")))
     };
@@ -171,14 +258,19 @@ pub(super) async fn start(
 fn operator(plan: &NodePlan, store: &Store) -> Result<(), Failed> {
     let node = plan.network.node(&plan.setup).map_err(usage)?;
     edit(store, &plan.realm(), |book, now| {
-        for (subject, term, why) in &plan.bans {
+        for BanWish {
+            subject,
+            term,
+            words,
+        } in &plan.bans
+        {
             // An end that was set before is not moved at each start.
             let stands = book
                 .bans()
                 .of(subject)
                 .is_some_and(|ban| ban.by == By::Operator);
             if !stands {
-                let banned = book.ban(now, subject.clone(), By::Operator, *term, why);
+                let banned = book.ban(now, subject.clone(), By::Operator, *term, words);
                 banned.map_err(usage)?;
             }
         }
@@ -199,6 +291,26 @@ struct Launch<'a> {
     gate: &'a mut Gate,
     /// How discovery knows the node.
     record: Option<Record>,
+}
+
+/// How many sessions a network has when nothing is said.
+pub(super) fn customary(network: Network) -> Option<Limits> {
+    let customs = if network == Zcash::NETWORK {
+        Zcash::customs()
+    } else if network == Decred::NETWORK {
+        Decred::customs()
+    } else if network == Ethereum::NETWORK {
+        Ethereum::customs()
+    } else {
+        return None;
+    };
+    Some(customs.limits)
+}
+
+/// The tables of a plan's network as they are now, to be compared.
+fn tables<N: Described>(plan: &NodePlan) -> Result<String, Failed> {
+    let table = plan.setup.tables.load(N::NETWORK, N::builtin_table);
+    Ok(format!("{:?}", table.map_err(usage)?))
 }
 
 /// The node of a plan as its network knows it.
@@ -222,7 +334,7 @@ fn listen<N: Described>(
 ) -> Result<Vec<Listener>, Failed> {
     let listeners = plan.listen.iter().map(|at| {
         let bound = Listener::bind(*at);
-        bound.map_err(|error| environment(error, format!("cannot listen at {at}")))
+        bound.map_err(|error| trouble::listening(*at, error))
     });
     let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
     let mut ends = listeners.iter().filter_map(|one| one.local_endpoint().ok());
@@ -366,7 +478,8 @@ fn run<N: Wired + Described>(
     }
     let started = node.start();
     let (handle, events) = started.map_err(|error| environment(error, "cannot start the node"))?;
-    let served = Typed::<N>(handle.clone());
+    let dialable = addrs.iter().copied().find(Endpoint::is_dialable);
+    let served = Typed::<N>(handle.clone(), dialable);
     let record = launch.record;
     let running = Running {
         realm,
@@ -375,6 +488,7 @@ fn run<N: Wired + Described>(
         record,
         node: Box::new(served),
         discovery: None,
+        tables: tables::<N>(plan)?,
     };
     let follower = Follower {
         feed: launch.gate.add(handle.clone(), greeter, running.shown()),

@@ -9,15 +9,21 @@ use super::{TempDir, VERSION, code, json_lines, peerage, run, stderr};
 
 /// A running `serve --json`, ended with the value.
 pub(crate) struct Daemon {
-    child: Child,
+    pub(crate) child: Child,
     lines: BufReader<ChildStdout>,
     complaints: Option<ChildStderr>,
 }
 
 impl Daemon {
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_with(args, &[])
+    }
+
+    /// The same with these variables.
+    pub(crate) fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let all = [&["serve", "--json", "--for", "120s"], args].concat();
         let mut command = peerage(&all);
+        command.envs(variables.iter().copied());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         Self {
@@ -28,7 +34,7 @@ impl Daemon {
     }
 
     /// The next line of this kind; the end of the output is a failure.
-    fn wait(&mut self, kind: &str) -> Value {
+    pub(crate) fn wait(&mut self, kind: &str) -> Value {
         self.wait_for(|line| line["type"] == kind)
     }
 
@@ -51,13 +57,17 @@ impl Daemon {
         }
     }
 
-    /// Sends a signal, reads to the end, and tells the exit code and the kinds of the last lines.
-    pub(crate) fn end(mut self, signal: &str) -> (i32, Vec<String>) {
+    pub(crate) fn send(&self, signal: &str) {
         let pid = self.child.id().to_string();
         let sent = std::process::Command::new("kill")
             .args([signal, &pid])
             .status();
         assert!(sent.unwrap().success());
+    }
+
+    /// Sends a signal, reads to the end, and tells the exit code and the kinds of the last lines.
+    pub(crate) fn end(mut self, signal: &str) -> (i32, Vec<String>) {
+        self.send(signal);
         let mut rest = String::new();
         self.lines.read_to_string(&mut rest).unwrap();
         let kinds = rest.lines().map(|line| {
@@ -187,7 +197,7 @@ pub(crate) fn closed() -> String {
 pub(crate) const REGTEST: [&str; 4] = ["zcash", "--chain", "regtest", "--no-seeds"];
 const BOOK: [&str; 4] = ["-n", "zcash", "--chain", "regtest"];
 
-fn address(listening: &Value) -> String {
+pub(crate) fn address(listening: &Value) -> String {
     listening["addrs"][0].as_str().unwrap().to_owned()
 }
 

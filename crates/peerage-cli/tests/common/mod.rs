@@ -11,7 +11,12 @@ pub(crate) fn peerage(args: &[&str]) -> Command {
         .args(args)
         .env_remove("PEERAGE_TABLES")
         .env_remove("PEERAGE_KEY_FILE")
-        .env_remove("PEERAGE_DATA");
+        .env_remove("PEERAGE_DATA")
+        .env_remove("PEERAGE_CONFIG")
+        .env_remove("PEERAGE_STATUS")
+        .env_remove("PEERAGE_LOG_LEVEL")
+        .env_remove("PEERAGE_LOG_FORMAT")
+        .env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 

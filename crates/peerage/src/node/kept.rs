@@ -120,6 +120,15 @@ impl<N: Keeps> Types for Kept<N> {
 #[derive(Clone, Debug)]
 pub struct Keeper<N: Protocol>(pub(super) Greeter<N>);
 
+impl<N: Keeps> Keeper<N> {
+    /// A network that greets as `greeter` does, and what it judges peers by now: the new network of a
+    /// [`Change`](super::Change).
+    pub fn judging(greeter: Greeter<N>) -> (Self, N::Status) {
+        let status = N::status(greeter.local());
+        (Self(greeter), status)
+    }
+}
+
 impl<N: Keeps> peerage_node::Network for Keeper<N> {
     type Types = Kept<N>;
     type Link = KeptLink<N>;
