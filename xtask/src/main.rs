@@ -28,7 +28,7 @@ Usage: cargo xtask check [--fast]
                 stops at the first failure with exit code 1
   check --fast  the same without the main command and interop/
   months        the whole way in the simulator: two months of Zcash and Decred, two days of
-                Ethereum, each with SEEDS seeds (3); takes about half an hour
+                Ethereum, each with SEEDS seeds (3); takes about an hour
 ";
 
 fn main() -> ExitCode {
