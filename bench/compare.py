@@ -915,6 +915,9 @@ waited alone / beside them, in µs. Medians of the runs.
 - The crowd is a third process, which gives way to the other two (`nice`), as if it came from other
   machines; all share two cores. Its sockets arrive within a second and come again a second after they
   are shown the door. Honest peers follow one second after the last of them has tried.
+- These times are by the clock. Where others keep the cores busy, a node that has work to do waits for
+  them as one that has none does not, and the system itself drops packets of loopback: a ratio says
+  something of the node only where the load average is below the number of cores.
 
 <!-- keep: end -->
 """

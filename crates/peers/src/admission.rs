@@ -69,8 +69,8 @@ pub struct AdmissionRules {
     pub remembered: usize,
 }
 
-/// dcrd: burst 3 and one each 5 s for a group. The total keeps a fifth of a core busy by our own
-/// measure (`docs/performance.md`: some 27,000 handshakes per second of processor time).
+/// dcrd: burst 3 and one each 5 s for a group. The total keeps at most a fifth of a core busy, by our
+/// own measure of handshakes for a second of processor time (`docs/performance.md`).
 impl Default for AdmissionRules {
     fn default() -> Self {
         Self {
