@@ -183,6 +183,8 @@ impl Listener {
             }
         };
         accepting.abort();
+        // The socket's file goes with it, before this is over.
+        let _aborted = accepting.await;
         served
     }
 }

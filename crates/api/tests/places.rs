@@ -58,6 +58,22 @@ async fn a_socket_is_its_owners_from_the_first_moment_and_goes_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_has_removed_its_socket() {
+    let pair = Pair::<Zcash>::new("regtest").await;
+    let path = pair.served.folder.join("second.sock");
+    let listener = Listener::bind(&At::Unix(path.clone()), None).await.unwrap();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let daemon = Arc::clone(&pair.served.daemon);
+    let serving =
+        tokio::spawn(async move { listener.serve(daemon, async { drop(ended.await) }).await });
+    let mut client = client(&format!("unix:{}", path.display())).await;
+    client.info(v1::InfoRequest {}).await.unwrap();
+    drop(end);
+    soon("the end", serving).await.unwrap().unwrap();
+    assert!(!path.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tcp_needs_a_token_for_everything() {
     let pair = Pair::<Zcash>::new("regtest").await;
     let anywhere = At::Tcp(([127, 0, 0, 1], 0).into());

@@ -24,7 +24,7 @@ const PULSE: Duration = Duration::from_secs(15);
 
 /// How long a reader may be away, in milliseconds, when nothing is said: browsers come back by
 /// themselves after a few seconds.
-const LEASE_MS: u32 = 60_000;
+const LEASE_MS: u32 = 15_000;
 
 /// What a reader may leave waiting, in bytes, when nothing is said.
 const BUDGET: u64 = 1 << 20;
