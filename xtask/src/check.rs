@@ -56,6 +56,14 @@ const STEPS: &[Step] = &[
     quick("tests", |root| {
         run(root, readme_command(root, "test-command")?, &[])
     }),
+    // Off by default, so that a plain build stays small.
+    quick("in-proxy", |root| {
+        let clippy =
+            "cargo clippy --locked -p peerage-cli --features inproxy --all-targets -- -D warnings";
+        run(root, words(clippy), &[])?;
+        let test = "cargo test --locked -p peerage-cli --features inproxy --test broker";
+        run(root, words(test), &[])
+    }),
     quick("docs", |root| {
         let doc = "cargo doc --workspace --no-deps --locked";
         run(root, words(doc), &[("RUSTDOCFLAGS", "-D warnings")])

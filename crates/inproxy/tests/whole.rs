@@ -453,3 +453,35 @@ async fn a_local_proxy_with_a_login_serves_nobody_else() {
         assert_eq!(error.kind(), Kind::Proxy, "{error}");
     }
 }
+
+#[tokio::test]
+async fn the_losers_of_a_race_are_called_off() {
+    let broker = Running::new().await;
+    let volunteers: Vec<_> = (0..3).map(|_| Serving::new(&broker, |_| {})).collect();
+    let mut config = ClientConfig::new(Where::Common(vec![COMMON]), vec![entry()]);
+    (config.race, config.stagger) = (3, Duration::ZERO);
+    let dialer = Dialer::new(broker.caller(), quic(), config, OUTSIDE);
+    // So that all three have somebody to ask.
+    loop {
+        let reply = dialer.broker().call(&Call::Stats, soon()).await.unwrap();
+        let Reply::Stats(numbers) = reply else {
+            panic!()
+        };
+        if numbers.announcements > 0 {
+            break;
+        }
+    }
+    let mut channel = dialer.dial(&target(echo().await), soon()).await.unwrap();
+    let active = || -> usize {
+        let of = |one: &Serving| one.totals.active.load(std::sync::atomic::Ordering::Relaxed);
+        volunteers.iter().map(of).sum()
+    };
+    // Each of the others is told, by its broker or by the connection's end, and is free again.
+    while active() != 1 {
+        tokio::task::yield_now().await;
+    }
+    channel.write_all(b"won").await.unwrap();
+    let mut heard = [0; 3];
+    channel.read_exact(&mut heard).await.unwrap();
+    assert_eq!((&heard, active()), (b"won", 1));
+}
