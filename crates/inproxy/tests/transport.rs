@@ -104,7 +104,7 @@ async fn another_key_than_the_one_described_is_refused_on_both_sides() {
         let take = volunteer.connect(
             Role::Volunteer,
             &ours,
-            Instant::now() + Duration::from_secs(2),
+            Instant::now() + Duration::from_millis(600),
         );
         let (client, volunteer) = tokio::join!(connect, take);
         client.unwrap_err();
@@ -135,6 +135,24 @@ async fn addresses_where_nobody_is_open_no_path() {
         .await
         .unwrap_err();
     assert_eq!(error, TransportError::NoCandidate);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_another_way_frees_its_volunteer_at_once() {
+    let client = quic().prepare().await.unwrap();
+    let volunteer = quic().prepare().await.unwrap();
+    let (mut ours, theirs) = (
+        client.description().clone(),
+        volunteer.description().clone(),
+    );
+    // Nobody answers yet, for the volunteer has not begun: the client's checks wait in its socket, and
+    // behind them that it was called off.
+    let connecting = client.connect(Role::Client, &theirs, soon());
+    let given_up = tokio::time::timeout(Duration::from_millis(5), connecting).await;
+    assert!(given_up.is_err());
+    ours.candidates.clear();
+    let taken = volunteer.connect(Role::Volunteer, &ours, soon()).await;
+    assert_eq!(taken.unwrap_err(), TransportError::CalledOff);
 }
 
 #[tokio::test]

@@ -38,6 +38,8 @@ enum Kind {
     Nominate = 3,
     VolunteerCheck = 4,
     ClientAnswer = 5,
+    /// The client goes another way, and needs this volunteer no longer.
+    CallOff = 6,
 }
 
 /// What came of a datagram.
@@ -49,6 +51,8 @@ pub(super) enum Heard {
     Answer([u8; CHECK_LEN]),
     /// The path is chosen. The client sends this first.
     Path([u8; CHECK_LEN]),
+    /// The client needs us no longer.
+    CalledOff,
 }
 
 /// The checks of one address that are remembered: an answer to any of them will do.
@@ -136,7 +140,12 @@ impl Checks {
         let bytes: &[u8; CHECK_LEN] = bytes.try_into().ok()?;
         let kinds = match self.role {
             Role::Client => [Kind::VolunteerAnswer, Kind::VolunteerCheck].as_slice(),
-            Role::Volunteer => &[Kind::ClientCheck, Kind::ClientAnswer, Kind::Nominate],
+            Role::Volunteer => &[
+                Kind::ClientCheck,
+                Kind::ClientAnswer,
+                Kind::Nominate,
+                Kind::CallOff,
+            ],
         };
         let kind = *kinds.iter().find(|kind| **kind as u8 == bytes[0])?;
         if bytes[1] != VERSION {
@@ -175,6 +184,18 @@ impl Checks {
         Some((to, self.datagram(kind, number)))
     }
 
+    /// What a client that goes another way sends, and where to. Nothing for a volunteer: its client has
+    /// others.
+    pub(super) fn call_off(&mut self) -> Vec<(Endpoint, [u8; CHECK_LEN])> {
+        if self.role == Role::Volunteer {
+            return Vec::new();
+        }
+        let number = self.next_number;
+        self.next_number = number.wrapping_add(1);
+        let bytes = self.datagram(Kind::CallOff, number);
+        self.attempts.keys().map(|to| (*to, bytes)).collect()
+    }
+
     /// When a check is due next.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.attempts.values().map(|attempt| attempt.next).min()
@@ -208,6 +229,7 @@ impl Checks {
             // The client decides; its answers only keep NATs open.
             Kind::ClientAnswer => Heard::Nothing,
             Kind::Nominate => Heard::Path(self.datagram(Kind::VolunteerAnswer, number)),
+            Kind::CallOff => Heard::CalledOff,
         }
     }
 
@@ -361,6 +383,18 @@ mod tests {
         }
         // Six to each of three addresses, one more for being heard, and an answer to each.
         assert!(sent < 40, "{sent}");
+    }
+
+    #[test]
+    fn a_client_that_goes_another_way_tells_its_volunteer() {
+        let now = Instant::now();
+        let (mut client, mut volunteer) = pair(now);
+        let told = client.call_off();
+        let to: Vec<_> = told.iter().map(|(to, _)| *to).collect();
+        assert_eq!(to, [at(VOLUNTEER), at("192.0.2.3:3")]);
+        let heard = volunteer.handle(now, at(CLIENT), &told[0].1);
+        assert_eq!(heard, Heard::CalledOff);
+        assert!(volunteer.call_off().is_empty());
     }
 
     #[test]

@@ -92,6 +92,9 @@ pub enum TransportError {
         /// direction through only.
         heard: usize,
     },
+    /// The client has gone another way.
+    #[error("the client went another way")]
+    CalledOff,
     /// The other end is not the one described.
     #[error("another end answers than the one that was introduced")]
     Fingerprint,
@@ -124,6 +127,7 @@ impl Failure for TransportError {
             Self::NoPath { .. } => Kind::Unreachable,
             Self::Fingerprint => Kind::WrongIdentity,
             Self::TimedOut => Kind::Timeout,
+            Self::CalledOff => Kind::Left,
         }
     }
 
@@ -134,6 +138,7 @@ impl Failure for TransportError {
             | Self::NoPath { .. }
             | Self::Fingerprint
             | Self::Broken { .. }
+            | Self::CalledOff
             | Self::TimedOut => self.kind().blame(),
         }
     }
@@ -147,6 +152,7 @@ impl Failure for TransportError {
             | Self::NoPath { .. }
             | Self::Fingerprint
             | Self::Broken { .. }
+            | Self::CalledOff
             | Self::TimedOut => Retry::Now,
         }
     }

@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::check::{Checks, Heard};
-use super::{TransportError, stun};
+use super::{Role, TransportError, stun};
 use crate::description::{Candidate, CandidateKind, Description};
 use crate::outside::Outside;
 
@@ -89,16 +89,54 @@ pub(super) fn for_family(addr: Endpoint, v6: bool) -> Option<SocketAddr> {
     }
 }
 
+/// How long a volunteer waits for the first packet of its client: one that was called off between the
+/// answer and its first check says nothing.
+const FIRST_HEARD: Duration = Duration::from_secs(4);
+
+/// Checks under way. Given up before a path is chosen, the other end is told.
+struct Opening<'a> {
+    socket: &'a UdpSocket,
+    checks: &'a mut Checks,
+    v6: bool,
+    chosen: bool,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if self.chosen {
+            return;
+        }
+        for (to, bytes) in self.checks.call_off() {
+            if let Some(to) = for_family(to, self.v6) {
+                // As far as that goes without waiting.
+                let _ = self.socket.try_send_to(&bytes, to);
+            }
+        }
+    }
+}
+
 /// Runs the checks until a path is chosen; gives the other end's address there.
 pub(super) async fn open(
     socket: &UdpSocket,
+    role: Role,
     checks: &mut Checks,
     deadline: Instant,
 ) -> Result<Endpoint, TransportError> {
     let v6 = socket.local_addr().map_err(broken)?.is_ipv6();
+    let hear_by = match role {
+        Role::Client => deadline,
+        Role::Volunteer => deadline.min(Instant::now() + FIRST_HEARD),
+    };
+    let mut opening = Opening {
+        socket,
+        checks,
+        v6,
+        chosen: false,
+    };
     // One byte more than any check, so that longer ones are seen to be longer.
     let mut buffer = [0; super::check::CHECK_LEN + 1];
     loop {
+        let checks = &mut *opening.checks;
         while let Some((to, bytes)) = checks.poll_transmit(Instant::now().into_std()) {
             if let Some(to) = for_family(to, v6) {
                 // An address that cannot be sent to is one that does not answer.
@@ -106,16 +144,17 @@ pub(super) async fn open(
             }
         }
         let now = Instant::now();
-        if now >= deadline {
+        let end = if checks.heard == 0 { hear_by } else { deadline };
+        if now >= end {
             return Err(TransportError::NoPath {
                 tried: checks.tried(),
                 heard: checks.heard,
             });
         }
-        let next = checks.poll_timeout().map_or(deadline, Instant::from_std);
+        let next = checks.poll_timeout().map_or(end, Instant::from_std);
         let received = tokio::select! {
             received = socket.recv_from(&mut buffer) => received,
-            () = sleep_until(next.min(deadline)) => continue,
+            () = sleep_until(next.min(end)) => continue,
         };
         // A port that is shut somewhere shows as an error here on some systems.
         let Ok((len, from)) = received else { continue };
@@ -123,6 +162,7 @@ pub(super) async fn open(
         let heard = checks.handle(Instant::now().into_std(), from, &buffer[..len]);
         let (reply, chosen) = match heard {
             Heard::Nothing => continue,
+            Heard::CalledOff => return Err(TransportError::CalledOff),
             Heard::Answer(reply) => (reply, false),
             Heard::Path(reply) => (reply, true),
         };
@@ -131,6 +171,7 @@ pub(super) async fn open(
             let _ = timeout_at(deadline, socket.send_to(&reply, to)).await;
         }
         if chosen {
+            opening.chosen = true;
             return Ok(from);
         }
     }

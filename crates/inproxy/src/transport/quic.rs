@@ -29,6 +29,9 @@ const WINDOW: u32 = 1 << 20;
 const MAX_INCOMING: usize = 4;
 /// The round trip assumed before one was measured: a lost first packet is repeated after three.
 const ASSUMED_ROUND_TRIP: Duration = Duration::from_millis(100);
+/// How long the handshake of QUIC may take once the path is chosen: a client that was called off in
+/// between says nothing.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(6);
 /// Codes of an application's close (RFC 9000, section 20.2).
 const CODE_DONE: VarInt = VarInt::from_u32(0);
 const CODE_ABORTED: VarInt = VarInt::from_u32(1);
@@ -168,7 +171,7 @@ impl Prepared for PreparedQuic {
         let seed = u64::from_be_bytes(self.outside.bytes());
         let own = self.description.check_key;
         let mut checks = Checks::new(role, own, remote, seed, Instant::now().into_std());
-        let addr = path::open(&self.socket, &mut checks, deadline).await?;
+        let addr = path::open(&self.socket, role, &mut checks, deadline).await?;
         let round_trip = checks.round_trip.unwrap_or(ASSUMED_ROUND_TRIP);
         let transport = Arc::new(self.transport_config(role, round_trip)?);
         let connecting = async {
@@ -177,6 +180,7 @@ impl Prepared for PreparedQuic {
                 Role::Volunteer => self.take(remote, transport).await,
             }
         };
+        let deadline = deadline.min(Instant::now() + HANDSHAKE_TIME);
         timeout_at(deadline, connecting)
             .await
             .map_err(|_| TransportError::TimedOut)?
