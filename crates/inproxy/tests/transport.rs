@@ -108,7 +108,7 @@ async fn another_key_than_the_one_described_is_refused_on_both_sides() {
         );
         let (client, volunteer) = tokio::join!(connect, take);
         client.unwrap_err();
-        volunteer.unwrap_err();
+        assert_eq!(volunteer.unwrap_err(), TransportError::Fingerprint);
     }
 }
 

@@ -99,27 +99,27 @@ fn set_up(error: impl std::fmt::Display) -> TransportError {
     }
 }
 
+/// An alert of TLS as a code of QUIC (RFC 9001, section 4.8): a key was not the one described.
+fn is_alert(code: quinn::TransportErrorCode) -> bool {
+    (0x100..0x200).contains(&u64::from(code))
+}
+
 fn broken(error: ConnectionError) -> TransportError {
-    match error {
-        ConnectionError::TimedOut => TransportError::TimedOut,
-        ConnectionError::TransportError(error) => {
-            // An alert of TLS: the key was not the one described.
-            let code = u64::from(error.code);
-            if (0x100..0x200).contains(&code) {
-                TransportError::Fingerprint
-            } else {
-                let why = error.to_string().into();
-                TransportError::Broken { why }
-            }
-        }
+    let code = match &error {
+        ConnectionError::TimedOut => return TransportError::TimedOut,
+        ConnectionError::TransportError(error) => Some(error.code),
+        ConnectionError::ConnectionClosed(close) => Some(close.error_code),
         ConnectionError::VersionMismatch
-        | ConnectionError::ConnectionClosed(_)
         | ConnectionError::ApplicationClosed(_)
         | ConnectionError::Reset
         | ConnectionError::LocallyClosed
-        | ConnectionError::CidsExhausted => TransportError::Broken {
-            why: error.to_string().into(),
-        },
+        | ConnectionError::CidsExhausted => None,
+    };
+    if code.is_some_and(is_alert) {
+        return TransportError::Fingerprint;
+    }
+    TransportError::Broken {
+        why: error.to_string().into(),
     }
 }
 
@@ -177,7 +177,7 @@ impl Prepared for PreparedQuic {
         let connecting = async {
             match role {
                 Role::Client => self.dial(remote, addr, transport).await,
-                Role::Volunteer => self.take(remote, transport).await,
+                Role::Volunteer => self.take(remote, addr, transport).await,
             }
         };
         let deadline = deadline.min(Instant::now() + HANDSHAKE_TIME);
@@ -248,6 +248,7 @@ impl PreparedQuic {
     async fn take(
         self,
         remote: &Description,
+        addr: Endpoint,
         transport: Arc<TransportConfig>,
     ) -> Result<Channel, TransportError> {
         let tls = self.identity.server(remote.fingerprint)?;
@@ -263,11 +264,22 @@ impl PreparedQuic {
             let Some(incoming) = endpoint.accept().await else {
                 break;
             };
+            let from = Endpoint::from(incoming.remote_address());
             match incoming.await {
                 Ok(connection) => {
                     let streams = connection.accept_bi().await.map_err(broken)?;
                     return channel(Role::Volunteer, &endpoint, connection, streams);
                 }
+                // The path's own end: nobody better comes. It went another way, or is a liar.
+                Err(ConnectionError::ApplicationClosed(_)) if from == addr => {
+                    return Err(TransportError::CalledOff);
+                }
+                Err(ConnectionError::ConnectionClosed(close))
+                    if from == addr && !is_alert(close.error_code) =>
+                {
+                    return Err(TransportError::CalledOff);
+                }
+                Err(error) if from == addr => return Err(broken(error)),
                 Err(error) => last = broken(error),
             }
         }
