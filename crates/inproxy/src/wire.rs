@@ -46,3 +46,44 @@ pub(crate) fn read_text(
     }
     Ok(bytes.iter().copied().map(char::from).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use peerage_core::UnixTime;
+    use proptest::prelude::*;
+
+    use crate::envelope::Envelope;
+    use crate::message::{Call, Reply};
+    use crate::{Description, Invitation, Pairing, SignedEntry};
+
+    proptest! {
+        /// Whatever a stranger sends, no decoder panics, and what one takes is written the same.
+        #[test]
+        fn any_bytes_are_taken_whole_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            // Most begin with the version, so that more is looked at.
+            if let Some(first) = bytes.first_mut() {
+                *first = u8::from(*first < 250);
+            }
+            if let Ok(call) = Call::decode(&bytes) {
+                prop_assert_eq!(&call.encode().unwrap()[..], &bytes[..]);
+            }
+            if let Ok(reply) = Reply::decode(&bytes) {
+                prop_assert_eq!(&reply.encode().unwrap()[..], &bytes[..]);
+            }
+            if let Ok(envelope) = Envelope::decode(&bytes) {
+                prop_assert_eq!(&envelope.encode().unwrap()[..], &bytes[..]);
+            }
+            if let Ok(entry) = SignedEntry::decode(&bytes) {
+                prop_assert_eq!(&entry.encode().unwrap()[..], &bytes[..]);
+            }
+            // An IPv4 address mapped into IPv6 is folded, so this one is not compared.
+            let _ = Description::decode(&bytes);
+            let text = URL_SAFE_NO_PAD.encode(&bytes);
+            let invitation = format!("peerage-invitation:{text}");
+            prop_assert!(Invitation::from_link(&invitation, None, UnixTime(0)).is_err());
+            let _ = Pairing::from_link(&format!("peerage-pairing:{text}"));
+        }
+    }
+}
