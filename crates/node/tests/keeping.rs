@@ -142,7 +142,8 @@ async fn a_new_status_ends_those_who_are_of_no_use_by_name() {
 /// A trusted peer is redialled for ever, a stranger is not pinned down.
 #[tokio::test(start_paused = true)]
 async fn a_static_peer_that_was_away_for_a_day_is_back_within_minutes() {
-    let (away, at) = crate::common::listener();
+    // An address that nobody else has, so that nobody takes its port meanwhile.
+    let (away, at) = crate::common::listener_at([127, 86, 40, 0].into());
     drop(away);
     let mut node = node(|_| ());
     node.pin(at, Role::Static).await;
