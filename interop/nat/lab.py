@@ -198,17 +198,21 @@ class Lab:
             ("port-restricted", "open", "move", "the volunteer's router gets another address"),
         ):
             went_on, silences = 0, []
+            # The client must hear the volunteer from elsewhere, or nothing was tried.
+            moves = change == "move" or volunteer == "symmetric"
             for _ in range(self.args.changes):
                 site = self.world.site("a", volunteer)
                 self.world.site("b", client)
 
                 def meanwhile():
                     time.sleep(3)
-                    getattr(site, change)()
+                    getattr(site, change)(self.world)
 
                 results, _ = self.attempt(hold=8000, meanwhile=meanwhile)
                 silence = [side.get("silence_ms", 99999) for side in results]
-                went_on += all(side["met"] for side in results) and max(silence) < 3000
+                moved = results[1].get("heard_from") != results[1].get("heard_last_from")
+                met = all(side["met"] for side in results)
+                went_on += met and moved == moves and max(silence) < 3000
                 silences += silence
             table.append((volunteer, client, what, went_on, self.args.changes, max(silences)))
             note(f"{volunteer} with {client}, {what}: {went_on}/{self.args.changes}, "
@@ -264,8 +268,9 @@ class Lab:
             ours = nat.get("name")
             judged = w.within(site.host, "turnutils_natdiscovery", "-m", "-f",
                               "20.0.113.1", "-p", "3478", check=False)
-            words = [line for line in judged.splitlines() if "NAT with" in line or "No NAT" in line]
-            table.append((kind, ours, "; ".join(" ".join(line.split()) for line in words)))
+            words = [line.strip().removeprefix("NAT with ").rstrip("!").lower()
+                     for line in judged.splitlines() if "NAT with" in line]
+            table.append((kind, ours, ", ".join(words)))
             note(f"{kind}: our survey of coturn: {ours}; coturn's client of our server: {words}")
             if ours != w.KINDS[kind]:
                 self.fail(f"{kind} by coturn: {nat}")
@@ -275,14 +280,14 @@ class Lab:
 
 def report(lab, classes, ports, pairs, churn, foreign):
     """The page of results, in Markdown."""
-    lines = ["## Types found", "",
+    lines = ["### Types found", "",
              "| site | family | must be found | right | time |", "|---|---|---|---|---|"]
     for kind, family, name, right, count, took in classes:
         typical = f"{statistics.median(took) / 1000:.1f} s" if took else "-"
         lines.append(f"| {kind} | {family} | {name} | {right} of {count} | {typical} |")
     if pairs:
         kinds, matrix = pairs
-        lines += ["", "## Pairs", "",
+        lines += ["", "### Pairs", "",
                   f"Of {lab.args.runs} attempts, how many met; **bold** where the tables say that they "
                   "are compatible. Rows: volunteer. Columns: client.", "",
                   "| | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
@@ -300,21 +305,33 @@ def report(lab, classes, ports, pairs, churn, foreign):
                       f"{sum(compatible(*pair) and met >= lab.args.runs - lab.args.runs // 20 for pair, (met, _) in matrix.items())} "
                       "met often enough."]
     if churn:
-        lines += ["", "## Changes under way", "", "| volunteer | client | change | went on | longest silence |",
+        lines += ["", "### Changes under way", "", "| volunteer | client | change | went on | longest silence |",
                   "|---|---|---|---|---|"]
         for volunteer, client, what, went_on, count, silence in churn:
             lines.append(f"| {volunteer} | {client} | {what} | {went_on} of {count} | {silence} ms |")
     if ports:
-        lines += ["", "## Ports of the router", "", "| port | outside | by | address told |", "|---|---|---|---|"]
+        lines += ["", "### Ports of the router", "", "| port | outside | by | address told |", "|---|---|---|---|"]
         for line, say in ports:
             lines.append(f"| {line['port']} | {line.get('external')} | {line.get('method')} | "
                          f"{say['addr']}, {say['source']} |")
     if foreign:
-        lines += ["", "## Second opinions", "",
+        lines += ["", "### Second opinions", "",
                   "| site | our survey, with coturn as the server | coturn's client, with our server |",
                   "|---|---|---|"]
         lines += [f"| {kind} | {ours} | {theirs} |" for kind, ours, theirs in foreign]
     return "\n".join(lines) + "\n"
+
+
+BEGIN, END = "<!-- made by interop/nat/run -->\n", "<!-- end -->\n"
+
+
+def put(path, page):
+    """Between the marks of a page."""
+    with open(path) as file:
+        before, rest = file.read().split(BEGIN)
+    after = rest.split(END)[1]
+    with open(path, "w") as file:
+        file.write(before + BEGIN + "\n" + page + "\n" + END + after)
 
 
 def main():
@@ -343,8 +360,7 @@ def main():
             note(f"roaming: {seen}")
         print(page)
         if args.report:
-            with open(args.report, "w") as file:
-                file.write(page)
+            put(args.report, page)
     finally:
         lab.close()
     if lab.failures:

@@ -163,7 +163,7 @@ class Site:
 
     def tell_routes(self, world):
         """What is not translated must be found from outside: ours by the others, theirs by us."""
-        others = list(world.sites.values())
+        others = [site for site in world.sites.values() if site is not self]
         for name in ["stun"] + [site.router for site in others]:
             for net, via in self.routes.items():
                 within(name, "ip", "route", "replace", net, "via", via)
@@ -279,15 +279,20 @@ deny 0-65535 0.0.0.0/0 0-65535
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         time.sleep(1)
 
-    def forget(self):
+    def forget(self, _world=None):
         """Every mapping is gone, as after a restart of the router."""
         within(self.router, "conntrack", "-F", check=False)
 
-    def move(self):
+    def move(self, world):
         """The router gets another address outside. Old mappings go with the old address."""
         old, self.outside = self.outside, f"20.0.113.{10 * self.number + 5}"
-        within(self.router, "ip", "addr", "add", f"{self.outside}/24", "dev", "wan0")
+        # Removed first: with the first address of a network its others go.
         within(self.router, "ip", "addr", "del", f"{old}/24", "dev", "wan0")
+        within(self.router, "ip", "addr", "add", f"{self.outside}/24", "dev", "wan0")
+        if self.kind in ("open", "firewall"):
+            raise RuntimeError("what is not translated does not move with its router")
+        # Its ways went with its address.
+        self.tell_routes(world)
         self.forget()
 
     def close(self):

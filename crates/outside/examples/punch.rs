@@ -226,6 +226,10 @@ async fn meet(args: &Args, socket: &UdpSocket, theirs: Endpoint) -> Result<Optio
     loop {
         let now = Instant::now();
         if now >= end {
+            // The last silence counts as well: it may be the one without end.
+            if let (Some(met), Some((_, before))) = (&mut met, heard) {
+                met.silence = met.silence.max(now - before);
+            }
             return Ok(met);
         }
         if now >= beat {

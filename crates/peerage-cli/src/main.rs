@@ -131,8 +131,8 @@ const LAST_FIGURES: std::time::Duration = std::time::Duration::from_secs(2);
 /// Runs the command until it ends or is interrupted.
 ///
 /// `disc serve`, `broker stun` and `doctor` hear of an interrupt themselves and are left a moment for
-/// their last figures, and `serve`
-/// says goodbye for as long as that takes; dropping the others closes what they opened.
+/// their last words, and `serve` says goodbye for as long as that takes; dropping the others closes
+/// what they opened.
 async fn run(cli: Cli, matches: &clap::ArgMatches) -> Result<Exit, output::Failed> {
     let tables = peerage::networks::tables(cli.tables).map_err(output::usage)?;
     let mut out = Out::stdout();

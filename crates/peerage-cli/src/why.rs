@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::args::NetworkArg;
 use crate::data::{self, DataArg, Whom, line, store_failed};
+use crate::doctor::truth;
 use crate::output::{Exit, Failed, Out, Tone};
 use crate::probe::extend;
 
@@ -22,17 +23,25 @@ that it did not live to end are told as cut.
 PEER is an address (zec://host:port, dcr://host:port, enode://…, host:port), a record (enr:…), an
 identity in hexadecimal, or an IP address, for everybody there.
 
+With --self: where the running node of the data directory says that it is, and why. Claims that are
+not followed are shown with their reason.
+
 Exit code: 0 if somebody is known there, 1 if nobody is.
 
 Examples:
   peerage why zec://203.0.113.9:8233
   peerage why 203.0.113.9
+  peerage why --self
   peerage why -n decred --chain testnet3 203.0.113.9:19108 --json"
 )]
 pub(crate) struct Args {
     /// The peer.
-    #[arg(value_name = "PEER")]
-    peer: String,
+    #[arg(value_name = "PEER", required_unless_present = "own")]
+    peer: Option<String>,
+
+    /// Where the running node says that it is, who says so, and who says otherwise.
+    #[arg(long = "self", conflicts_with_all = ["peer", "network", "chain"])]
+    own: bool,
 
     /// Only on this network.
     #[arg(short = 'n', long, value_name = "NETWORK")]
@@ -51,8 +60,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> {
+    let Some(peer) = &args.peer else {
+        return own(args, out);
+    };
     let chain = args.chain.as_deref();
-    let (network, whom) = data::whom(&args.peer, args.network, chain, tables)?;
+    let (network, whom) = data::whom(peer, args.network, chain, tables)?;
     let folder = args.data.folder()?;
     let failed = |error| store_failed(error, &folder);
     let reader = args.data.reader()?;
@@ -84,13 +96,26 @@ pub(crate) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, F
     if args.json {
         out.json(
             "unknown",
-            json!({ "peer": args.peer, "known_as": whom.to_string(), "bans": banned }),
+            json!({ "peer": peer, "known_as": whom.to_string(), "bans": banned }),
         )?;
     } else {
         out.line(format!("nobody is known as {whom}"))?;
         for ban in &banned {
             out.line(ban)?;
         }
+    }
+    Ok(Exit::No)
+}
+
+/// What the daemon of the data directory tells of itself.
+fn own(args: &Args, out: &mut Out) -> Result<Exit, Failed> {
+    if truth::recall(&args.data.folder()?, data::now().wall, args.json, out)? {
+        return Ok(Exit::Yes);
+    }
+    if args.json {
+        out.json("unknown", json!({ "self": true }))?;
+    } else {
+        out.line("no node runs there that tells anybody where it is")?;
     }
     Ok(Exit::No)
 }

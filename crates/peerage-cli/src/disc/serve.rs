@@ -8,6 +8,7 @@ use peerage::discv5::Record;
 use peerage::discv5::discovery::Event;
 use peerage::discv5::record::Builder;
 use peerage::find::{self, Bind, Running, TalkRequests};
+use peerage::outside::{Advertiser, Listening};
 use peerage::{NodeKey, Tables};
 use serde_json::{Value, json};
 use tokio::signal::ctrl_c;
@@ -15,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::show::{bind, metrics_json, node_json, place, short};
 use crate::args::{EntryArg, entry, ethereum_chain, forks_now, record, span};
+use crate::doctor::truth::{TruthArgs, told_json, told_words};
 use crate::output::{Exit, Failed, Out, Tone, environment, misused, progress, usage};
 use crate::probe::extend;
 
@@ -55,6 +57,9 @@ pub(super) struct Args {
     #[arg(long = "talk-echo", value_name = "PROTOCOL")]
     talk_echo: Vec<String>,
 
+    #[command(flatten)]
+    truth: TruthArgs,
+
     /// Stop after this much time.
     #[arg(long = "for", value_name = "TIME", value_parser = span)]
     time: Option<Duration>,
@@ -94,9 +99,12 @@ pub(super) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     let mut setup = find::setup(&key, &sockets);
     setup.record = args.describe(&tables, setup.record)?;
     setup.boot.clone_from(&args.boot);
-    setup.config.auto_update = true;
+    let listening = Listening::of(&sockets);
     let running = find::start(setup, sockets).map_err(usage)?;
     let handle = running.handle.clone();
+    let advertise = args.truth.advertise(args.tcp);
+    let advertiser = Advertiser::start(advertise, &listening, handle.clone());
+    advertiser.ready().await;
     for protocol in &args.talk_echo {
         let requests = handle.register_talk(protocol.as_bytes()).await;
         let requests = requests.map_err(|error| environment(error, "cannot serve"))?;
@@ -113,7 +121,8 @@ pub(super) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
         out.line(own.to_string())?;
     }
     let deadline = args.time.map(|time| Instant::now() + time);
-    let exit = watch(running, deadline, args.json, out).await?;
+    let exit = watch(running, &advertiser, deadline, args.json, out).await?;
+    advertiser.close().await;
     // The handle of this function keeps the service for its last figures.
     let metrics = handle.metrics().await;
     let metrics = metrics.map_err(|error| environment(error, "cannot tell the figures"))?;
@@ -139,6 +148,7 @@ async fn echo(mut requests: TalkRequests) {
 /// Shows what happens until the end.
 async fn watch(
     mut running: Running,
+    advertiser: &Advertiser,
     deadline: Option<Instant>,
     json: bool,
     out: &mut Out,
@@ -151,11 +161,22 @@ async fn watch(
     };
     let mut end = std::pin::pin!(end);
     let mut interrupted = std::pin::pin!(ctrl_c());
+    let mut told = advertiser.subscribe();
     loop {
         let event = tokio::select! {
             biased;
             _ = &mut interrupted => return Ok(Exit::Interrupted),
             () = &mut end => return Ok(Exit::Yes),
+            Ok(()) = told.changed() => {
+                let told = told.borrow_and_update().clone();
+                if json {
+                    out.json("external", told_json(&told))?;
+                } else {
+                    let mark = out.tone(Tone::Quiet, "external");
+                    out.line(format!("{mark}  {}", told_words(&told)))?;
+                }
+                continue;
+            }
             event = running.control.next() => event,
             event = running.gossip.next() => event,
         };

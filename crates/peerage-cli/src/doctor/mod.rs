@@ -1,12 +1,14 @@
 //! `peerage doctor`: what outsiders see of this machine.
 
 mod show;
+pub(crate) mod truth;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use peerage::core::nat::NetworkType;
 use peerage::outside::mapping::{Mapper, MapperPlan, Mappings, State, Transport, Wanted};
+use peerage::outside::nat::watch::Attachment;
 use peerage::outside::nat::{External, Source};
 use peerage::outside::{self, Family, Observed, Observer, Seen, local};
 use peerage::{Endpoint, Failure as _, Reason};
@@ -61,7 +63,7 @@ pub(crate) struct Args {
 }
 
 /// A kind of network by its name.
-fn network(text: &str) -> Result<NetworkType, String> {
+pub(crate) fn network(text: &str) -> Result<NetworkType, String> {
     match text {
         "wired" => Ok(NetworkType::Wired),
         "wifi" => Ok(NetworkType::Wifi),
@@ -202,7 +204,7 @@ async fn servers(names: &[String]) -> (Vec<Endpoint>, Vec<Reason>) {
 }
 
 async fn seen(family: Family, servers: &[Endpoint]) -> Seen {
-    let attachment = local::attachment(family);
+    let attachment = local::attachment(family).or_else(|| toward(family, servers));
     let report = match attachment {
         Some(_) => Some(outside::survey(family, servers).await),
         None => None,
@@ -212,6 +214,14 @@ async fn seen(family: Family, servers: &[Endpoint]) -> Seen {
         report,
         ..Seen::default()
     }
+}
+
+/// Where we are attached to a network without a way out, if a server is on it.
+fn toward(family: Family, servers: &[Endpoint]) -> Option<Attachment> {
+    let mut servers = servers.iter().filter(|at| Family::of(at.ip()) == family);
+    let local = local::address_toward(*servers.next()?).ok()?;
+    let gateway = local::gateway(family);
+    Some(Attachment { local, gateway })
 }
 
 /// What became of the ports once each has been asked for.

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use peerage::Endpoint;
+use peerage::core::nat::NetworkType;
 use peerage::discv5::Record;
 use peerage::networks::{Capability, Head, NodeOption};
 use peerage::node::book::Prefix;
@@ -18,6 +20,7 @@ use super::api::Wanted;
 use super::level::{Format, Level};
 use super::plan::Field;
 use crate::args::{self, NetworkArg};
+use crate::doctor::{self, truth};
 use crate::nearest;
 use crate::output::{Failed, environment, misused};
 
@@ -79,6 +82,8 @@ pub(super) struct Node {
     #[serde(default)]
     pub(super) seeds: Seeds,
     pub(super) discovery: Option<Spanned<Discovery>>,
+    /// How it learns where it is.
+    pub(super) outside: Option<Spanned<Outside>>,
 }
 
 impl Node {
@@ -96,6 +101,7 @@ impl Node {
             Field::Proxy => of(&self.proxy),
             Field::Isolated => of(&self.isolated),
             Field::Discovery => of(&self.discovery),
+            Field::Outside => of(&self.outside),
             Field::Option(NodeOption::Services) => of(&self.services),
             Field::Option(NodeOption::Height) => of(&self.height),
             Field::Option(NodeOption::Head) => of(&self.head),
@@ -178,6 +184,32 @@ pub(super) struct Discovery {
     pub(super) boot: Option<Vec<Read<RecordText>>>,
 }
 
+/// How a node learns where it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Outside {
+    /// Where others reach it, whatever else says so.
+    pub(super) external: Vec<Read<ExternalText>>,
+    /// STUN servers to ask.
+    pub(super) stun: Vec<String>,
+    /// Whether the router is asked for its ports.
+    pub(super) map_ports: bool,
+    /// The kind of network, where the system does not tell.
+    pub(super) network: Option<Read<NetworkText>>,
+}
+
+impl Outside {
+    /// The same as if they were arguments.
+    pub(super) fn args(&self) -> truth::TruthArgs {
+        truth::TruthArgs {
+            external: self.external.iter().map(|at| at.0.0).collect(),
+            stun: self.stun.clone(),
+            map_ports: self.map_ports,
+            on_network: self.network.as_ref().map(|kind| kind.0.0),
+        }
+    }
+}
+
 /// A value that is written as text.
 #[derive(Debug)]
 pub(super) struct Read<T>(pub(super) T);
@@ -231,7 +263,9 @@ macro_rules! texts {
 texts!(
     HeadText(Head) by args::head,
     CapabilityText(Capability) by args::capability,
-    RecordText(Record) by args::record
+    RecordText(Record) by args::record,
+    ExternalText(Endpoint) by truth::external,
+    NetworkText(NetworkType) by doctor::network
 );
 
 impl<'de> Deserialize<'de> for Ban {

@@ -11,12 +11,15 @@ mod show;
 mod start;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use peerage::Tables;
 use peerage::discv5::Record;
 use peerage::node::store::Store;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
@@ -29,13 +32,15 @@ use self::show::Log;
 use self::start::{Running, Told, start};
 use crate::args::{NetworkArg, NodeArgs, record, span};
 use crate::data;
+use crate::doctor::truth::{self, TruthArgs};
 use crate::output::{Exit, Failed, Out, environment, misused};
 
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Its log goes to stderr, each failed attempt only with -v; with --json everything that happens is
-told on stdout as well, an object each: listening, api, established, closed, failed, misbehaved,
-incompatible, stalled, status, trouble, reloaded, reload_failed, restart_needed, stopping, stopped.
+told on stdout as well, an object each: listening, external, api, established, closed, failed,
+misbehaved, incompatible, stalled, status, trouble, reloaded, reload_failed, restart_needed, stopping,
+stopped.
 
 Without NETWORK the configuration says which networks; `peerage config init` writes one with every
 key in it, `config check` finds mistakes, `config show --origin` says what counts and why. It has a [[node]] for each network and chain:
@@ -62,6 +67,7 @@ key in it, `config check` finds mistakes, `config show --origin` says what count
   chain = \"hoodi\"
   head = \"22000000\"
   discovery = { bind = [\"0.0.0.0:30303\"], boot = [\"enr:…\"] }
+  outside = { external = [\"198.51.100.7\"], stun = [\"stun.example.org\"], map_ports = true }
 
 Beside these a node takes trusted, key, proxy, isolated, services, height, capabilities, ping
 and local. A node that names no key has that of --key, else that of the data directory. Static and
@@ -160,6 +166,9 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["discovery", "boot"], requires = "network")]
     no_discovery: bool,
 
+    #[command(flatten)]
+    truth: TruthArgs,
+
     /// Stop after this much time.
     #[arg(long = "for", value_name = "TIME", value_parser = span)]
     time: Option<Duration>,
@@ -204,10 +213,11 @@ const WAITING: usize = 256;
 const LAST_WRITE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
-    if args.network.is_none() && args.node.is_any_given() {
+    let says_which = args.node.is_any_given() || args.truth.is_any_given();
+    if args.network.is_none() && says_which {
         return Err(misused(
-            "the configuration says which node this is: write the chain, the key and the rest \
-             there, or name a NETWORK",
+            "the configuration says which node this is: write the chain, the key, where it is and \
+             the rest there, or name a NETWORK",
         ));
     }
     #[cfg(feature = "inproxy")]
@@ -237,6 +247,7 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     for node in &nodes {
         log.listening(node)?;
     }
+    remember(&mut log, &plan.data, &nodes)?;
     let api = gate.serve();
     if let Some(at) = &api.at {
         log.api(at)?;
@@ -265,6 +276,7 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
                     }
                 }
             },
+            () = any_tells_otherwise(&nodes) => remember(&mut log, &plan.data, &nodes)?,
             () = at(deadline) => break Exit::Yes,
             () = watchdog.due() => watchdog.prove(&nodes).await,
             _ = figures.tick() => tell_figures(&mut log, &nodes).await?,
@@ -279,6 +291,7 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     stop(&mut log, &nodes, &mut told, &mut signals).await?;
     api.stop().await;
     drop(nodes);
+    truth::forget(&plan.data);
     let written = finish(store).await;
     log.says("stopped", "all is written")?;
     written.map(|()| exit)
@@ -294,6 +307,48 @@ fn every(span: Duration) -> Interval {
     let mut interval = interval_at(Instant::now() + span, span);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
+}
+
+/// Waits until any node tells something else of itself.
+async fn any_tells_otherwise(nodes: &[Running]) {
+    let mut waits: Vec<_> = nodes
+        .iter()
+        .map(|node| Box::pin(node.told_otherwise()))
+        .collect();
+    std::future::poll_fn(|context| {
+        let is_news = waits
+            .iter_mut()
+            .any(|wait| wait.as_mut().poll(context).is_ready());
+        if is_news {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// Tells what the nodes tell of themselves, and leaves it for `why --self`.
+fn remember(log: &mut Log<'_>, folder: &Path, nodes: &[Running]) -> Result<(), Failed> {
+    let mut all = Vec::new();
+    for node in nodes {
+        if let Some(told) = node.told() {
+            log.external(&node.realm, &told)?;
+            let (words, body) = (truth::told_words(&told), truth::told_json(&told));
+            all.push((node.realm.to_string(), body, words));
+        }
+    }
+    if all.is_empty() {
+        return Ok(());
+    }
+    match truth::remember(folder, data::now().wall, &all) {
+        Ok(()) => Ok(()),
+        // A full disk ends no daemon; it is written again with the next change.
+        Err(error) => {
+            let words = error.to_string();
+            log.line(None, "trouble", &words, json!({ "self": words }))
+        }
+    }
 }
 
 async fn at(deadline: Option<Instant>) {

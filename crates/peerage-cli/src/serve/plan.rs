@@ -12,7 +12,7 @@ use peerage::networks::{
 };
 use peerage::node::book::{BanWish, Role};
 use peerage::node::store::Realm;
-use peerage::{NodeKey, Route, Tables};
+use peerage::{Endpoint, NodeKey, Route, Tables};
 use toml::Spanned;
 
 use super::Args;
@@ -21,6 +21,7 @@ use super::config::Node;
 use super::level::{Format, Level};
 use super::settings::{self, Layer, Over, STATUS, Settings, Winner};
 use crate::data;
+use crate::doctor::truth::TruthArgs;
 use crate::nearest;
 use crate::output::{Failed, misused, usage};
 
@@ -52,6 +53,8 @@ pub(super) struct NodePlan {
     /// Whether strangers may tell of local addresses.
     pub(super) local: bool,
     pub(super) discovery: Option<DiscoveryPlan>,
+    /// How it learns where it is.
+    pub(super) truth: TruthArgs,
 }
 
 /// Whom to ask for peers at the beginning.
@@ -72,6 +75,7 @@ pub(super) enum Field {
     Proxy,
     Isolated,
     Discovery,
+    Outside,
     Option(NodeOption),
     /// Of the static and then the trusted peers, by number; so with the others.
     Pin(usize),
@@ -96,6 +100,17 @@ pub(super) struct DiscoveryPlan {
 }
 
 impl NodePlan {
+    /// Where others are told to dial a node that listens there: what the operator says, with the
+    /// first listener's port where none is given; else the first end that is an address by name.
+    pub(super) fn dialable(&self, ends: &[Endpoint]) -> Option<Endpoint> {
+        let said = self.truth.external.first().map(|at| {
+            let port = ends.first().map_or(0, Endpoint::port);
+            Endpoint::new(at.ip(), if at.port() == 0 { port } else { at.port() })
+        });
+        let said = said.filter(|at| at.port() != 0);
+        said.or_else(|| ends.iter().copied().find(Endpoint::is_dialable))
+    }
+
     pub(super) fn realm(&self) -> Realm {
         Realm {
             network: self.network.network().0.into(),
@@ -230,6 +245,7 @@ fn from_file(node: &Node, of_all: &OfAll<'_>, tables: &Tables) -> Result<NodePla
         bind: found.map_or_else(Vec::new, |found| found.bind.clone()),
         boot: boot.map(|boot| boot.iter().map(|record| record.0.0.clone()).collect()),
     };
+    let outside = node.outside.as_ref();
     let wanted = found.and_then(|found| found.on);
     let wanted = wanted.or((!discovery.bind.is_empty()).then_some(true));
     whole(
@@ -252,6 +268,7 @@ fn from_file(node: &Node, of_all: &OfAll<'_>, tables: &Tables) -> Result<NodePla
             },
             local: false,
             discovery: Some(discovery),
+            truth: outside.map_or_else(TruthArgs::default, |it| it.get_ref().args()),
         },
         node.listen.clone(),
         wanted,
@@ -309,6 +326,7 @@ fn from_args(args: &Args, data: &Path, tables: &Tables, keys: Keys) -> Result<No
             seeds,
             local: false,
             discovery: Some(discovery),
+            truth: args.truth.clone(),
         },
         listen,
         wanted,
@@ -373,6 +391,19 @@ fn whole(
     }
     if !discovers {
         plan.discovery = None;
+    }
+    let truth = &plan.truth;
+    if is_hidden && (truth.map_ports || !truth.stun.is_empty() || !truth.external.is_empty()) {
+        let error = misused(
+            "a node that hides tells nobody where it is: leave external, stun and map_ports out",
+        );
+        return Err((Field::Outside, error));
+    }
+    if plan.discovery.is_none() && (truth.map_ports || !truth.stun.is_empty()) {
+        let error = misused(format!(
+            "{name} has no record that follows a STUN server or the router: give external instead"
+        ));
+        return Err((Field::Outside, error));
     }
     for (at, (peer, _)) in plan.pins.iter().enumerate() {
         crate::args::destination(peer, &*node).map_err(|error| (Field::Pin(at), error))?;

@@ -151,6 +151,7 @@ fn fix(old: &NodePlan, new: &mut NodePlan, same_data: bool) -> Vec<&'static str>
     note("ping", old.ping != new.ping);
     note("seeds", old.seeds != new.seeds);
     note("discovery", old.discovery != new.discovery);
+    note("outside", old.truth != new.truth);
     new.listen.clone_from(&old.listen);
     new.key = old.key.clone();
     new.proxy.clone_from(&old.proxy);
@@ -158,6 +159,7 @@ fn fix(old: &NodePlan, new: &mut NodePlan, same_data: bool) -> Vec<&'static str>
     new.ping = old.ping;
     new.seeds = old.seeds.clone();
     new.discovery.clone_from(&old.discovery);
+    new.truth = old.truth.clone();
     // A route is itself only: its peers are kept apart under a key of its own.
     let mut setup = old.setup.clone();
     swap(&mut setup.options, &mut new.setup.options);

@@ -3,13 +3,14 @@
 use peerage::node::book::Key;
 use peerage::node::store::Realm;
 use peerage::node::{FinderReport, Overview};
-use peerage::{ConnectedAddr, Direction};
+use peerage::{ConnectedAddr, Direction, outside};
 use serde_json::{Value, json};
 
 use super::api::Places;
 use super::level::{Format, Level};
 use super::start::{End, Running, Told};
 use crate::data;
+use crate::doctor::truth;
 use crate::find::report_json;
 use crate::output::{Failed, Out, millis_json, progress, reason_json};
 use crate::probe::{extend, facts_json};
@@ -100,6 +101,12 @@ impl Log<'_> {
         }
         let body = json!({ "addrs": addrs, "addresses": node.addresses, "enr": record });
         self.line(Some(&node.realm), "listening", &words, body)
+    }
+
+    /// Where the node says that it is, and why.
+    pub(super) fn external(&mut self, realm: &Realm, told: &outside::Told) -> Result<(), Failed> {
+        let words = truth::told_words(told).replace('\n', "; ");
+        self.line(Some(realm), "external", &words, truth::told_json(told))
     }
 
     /// The interface is served there.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use peerage::core::Network;
@@ -18,11 +18,12 @@ use peerage::node::{
     Change, Changed, Customs, Event, EventsOf, FinderReport, HandleOf, Keeper, Keeps, Node,
     Overview, Wired,
 };
+use peerage::outside::{self, Advertiser, Listening};
 use peerage::{
     ConnectedAddr, Decred, Direction, Endpoint, Ethereum, Greeter, MessageOf, Protocol, Reason,
     Zcash,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::api::{Feed, Gate, Shown};
 use super::plan::{DiscoveryPlan, NodePlan};
@@ -43,12 +44,37 @@ pub(super) struct Running {
     /// How discovery knows it.
     pub(super) record: Option<Record>,
     node: Box<dyn Served>,
-    discovery: Option<find::Handle>,
+    discovery: Option<Discovering>,
     /// The tables of its network, as they were read last.
     tables: String,
 }
 
+/// Discovery beside a node, and what keeps its record true.
+struct Discovering {
+    handle: find::Handle,
+    advertiser: Mutex<Option<Advertiser>>,
+    /// What it tells now.
+    told: watch::Receiver<outside::Told>,
+    /// For the one who waits for news: what was not waited for is news the next time.
+    news: tokio::sync::Mutex<watch::Receiver<outside::Told>>,
+}
+
 impl Running {
+    /// What it tells of itself, if a record of it is told.
+    pub(super) fn told(&self) -> Option<outside::Told> {
+        Some(self.discovery.as_ref()?.told.borrow().clone())
+    }
+
+    /// Waits until it tells something else; for ever if it tells nothing.
+    pub(super) async fn told_otherwise(&self) {
+        if let Some(discovery) = &self.discovery
+            && discovery.news.lock().await.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+
     /// Its figures and those of its finders; nothing once it has stopped.
     pub(super) async fn figures(&self) -> Option<(Overview, Vec<FinderReport>)> {
         self.node.figures().await
@@ -94,7 +120,9 @@ impl Running {
         let changed = apply.await;
         if let (Some(discovery), Some(forks)) = (&self.discovery, forks) {
             let entry = forks.record_entry();
-            let updated = discovery.update_record(|record| record.raw("eth", entry));
+            let updated = discovery
+                .handle
+                .update_record(|record| record.raw("eth", entry));
             // Without discovery there is no record to keep true.
             drop(updated.await);
         }
@@ -105,7 +133,15 @@ impl Running {
     /// Says goodbye to everybody.
     pub(super) async fn stop(&self) {
         if let Some(discovery) = &self.discovery {
-            discovery.close().await;
+            let advertiser = discovery
+                .advertiser
+                .lock()
+                .ok()
+                .and_then(|mut it| it.take());
+            if let Some(advertiser) = advertiser {
+                advertiser.close().await;
+            }
+            discovery.handle.close().await;
         }
         self.node.stop().await;
     }
@@ -135,7 +171,7 @@ trait Served: Send + Sync {
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
 
-/// A node's handle, and where it can be dialled.
+/// A node's handle, and where it says that it can be dialled.
 struct Typed<N: Keeps>(HandleOf<N>, Option<Endpoint>);
 
 impl<N: Keeps + Described> Served for Typed<N> {
@@ -337,8 +373,9 @@ fn listen<N: Described>(
         bound.map_err(|error| trouble::listening(*at, error))
     });
     let listeners: Vec<_> = listeners.collect::<Result<_, _>>()?;
-    let mut ends = listeners.iter().filter_map(|one| one.local_endpoint().ok());
-    N::set_listen_addr(greeter.local_mut(), ends.find(Endpoint::is_dialable));
+    let ends = listeners.iter().filter_map(|one| one.local_endpoint().ok());
+    let ends: Vec<Endpoint> = ends.collect();
+    N::set_listen_addr(greeter.local_mut(), plan.dialable(&ends));
     Ok(listeners)
 }
 
@@ -372,7 +409,10 @@ async fn ethereum(plan: &NodePlan, mut launch: Launch<'_>) -> Result<Running, Fa
     let mut finders: Vec<Box<dyn Finder>> = Vec::new();
     let mut found = None;
     if let Some(discovery) = &plan.discovery {
-        let handle = discover(plan, discovery, &greeter, &listeners)?;
+        let (handle, listening) = discover(plan, discovery, &greeter, &listeners)?;
+        let tcp = listeners.first().and_then(|one| one.local_endpoint().ok());
+        let advertise = plan.truth.advertise(tcp.map(|at| at.port()));
+        let advertiser = Advertiser::start(advertise, &listening, handle.clone());
         let ended = |error| environment(error, "cannot look for nodes");
         // Those of other forks are wanted too: the book keeps their reason.
         let search = Search::wanting(|record| {
@@ -381,8 +421,14 @@ async fn ethereum(plan: &NodePlan, mut launch: Launch<'_>) -> Result<Running, Fa
         });
         let finder = handle.finder(Ethereum::NETWORK, search).await;
         finders.push(Box::new(finder.map_err(ended)?));
+        advertiser.ready().await;
         launch.record = Some(handle.record().await.map_err(ended)?);
-        found = Some(handle);
+        found = Some(Discovering {
+            told: advertiser.subscribe(),
+            news: tokio::sync::Mutex::new(advertiser.subscribe()),
+            advertiser: Mutex::new(Some(advertiser)),
+            handle,
+        });
     }
     let running = run(plan, greeter, (listeners, finders), launch, nothing)?;
     Ok(Running {
@@ -408,7 +454,7 @@ fn discover(
     discovery: &DiscoveryPlan,
     greeter: &Greeter<Ethereum>,
     listeners: &[Listener],
-) -> Result<find::Handle, Failed> {
+) -> Result<(find::Handle, Listening), Failed> {
     let ends = listeners.iter().filter_map(|one| one.local_endpoint().ok());
     let ends: Vec<SocketAddr> = ends.map(|end| end.socket_addr()).collect();
     let wanted = match &discovery.bind[..] {
@@ -431,7 +477,7 @@ fn discover(
         };
     }
     setup.record = record_of;
-    setup.config.auto_update = true;
+    let listening = Listening::of(&sockets);
     setup.boot = match &discovery.boot {
         Some(boot) => boot.clone(),
         None => {
@@ -440,7 +486,8 @@ fn discover(
             of_table.map_err(|error| misused(format!("a record of the table: {error}")))?
         }
     };
-    Ok(find::start(setup, sockets).map_err(usage)?.handle)
+    let running = find::start(setup, sockets).map_err(usage)?;
+    Ok((running.handle, listening))
 }
 
 /// Starts the node and the task that tells what happens in it.
@@ -478,8 +525,7 @@ fn run<N: Wired + Described>(
     }
     let started = node.start();
     let (handle, events) = started.map_err(|error| environment(error, "cannot start the node"))?;
-    let dialable = addrs.iter().copied().find(Endpoint::is_dialable);
-    let served = Typed::<N>(handle.clone(), dialable);
+    let served = Typed::<N>(handle.clone(), plan.dialable(&addrs));
     let record = launch.record;
     let running = Running {
         realm,

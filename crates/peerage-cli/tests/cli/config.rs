@@ -201,10 +201,39 @@ fn a_check_says_where_and_what_and_serve_looks_where_check_does() {
         "{}",
         stderr(&wrong)
     );
+    for (fields, place, what) in [
+        (
+            "outside.external = [\"192.0.2.1\", \"0.0.0.0\"]",
+            "3:20",
+            "nobody can reach that",
+        ),
+        (
+            "outside.network = \"warp\"",
+            "3:19",
+            "wired, wifi and mobile",
+        ),
+        (
+            "isolated = true\noutside = { stun = [\"192.0.2.1\"] }",
+            "4:11",
+            "a node that hides",
+        ),
+    ] {
+        let text = format!("[[node]]\nnetwork = \"zcash\"\n{fields}\n");
+        write(&dir, "outside.toml", &text);
+        let wrong = run(&dir, &["config", "check", "outside.toml"]);
+        let said = stderr(&wrong);
+        assert_eq!(code(&wrong), 2, "{fields}");
+        assert!(
+            said.contains(&format!("outside.toml:{place}: ")) && said.contains(what),
+            "{said}"
+        );
+    }
     // A flag that speaks of one node needs one.
-    let lost = run(&dir, &["serve", "--max-in", "3"]);
-    assert_eq!(code(&lost), 2);
-    assert!(stderr(&lost).contains("NETWORK"), "{}", stderr(&lost));
+    for flag in [["--max-in", "3"], ["--external", "192.0.2.1"]] {
+        let lost = run(&dir, &["serve", flag[0], flag[1]]);
+        assert_eq!(code(&lost), 2);
+        assert!(stderr(&lost).contains("NETWORK"), "{}", stderr(&lost));
+    }
 }
 
 #[test]

@@ -217,7 +217,7 @@ fn what_needs_a_restart_is_named_and_stays() {
         .replace("\"data\"", "\"elsewhere\"")
         .replace("127.0.0.1:0", "127.0.0.3:0");
     let text = text
-        + "height = 7\nproxy = \"socks5h://127.0.0.1:9\"\n\
+        + "height = 7\nproxy = \"socks5h://127.0.0.1:9\"\noutside.network = \"wired\"\n\
         [[node]]\nnetwork = \"decred\"\nchain = \"simnet\"\n";
     std::fs::write(&config.path, text).unwrap();
     daemon.send("-HUP");
@@ -226,6 +226,7 @@ fn what_needs_a_restart_is_named_and_stays() {
         "data",
         "zcash/regtest: listen",
         "zcash/regtest: proxy",
+        "zcash/regtest: outside",
         "decred/simnet added",
     ];
     assert_eq!(needed["keys"], json!(keys));

@@ -41,6 +41,8 @@ pub struct Told {
     pub mappings: Mappings,
     /// What surveys found.
     pub observed: Observed,
+    /// Whether the record says so already.
+    pub is_written: bool,
     /// Why the record could not be changed, if it could not.
     pub trouble: Option<Reason>,
 }
@@ -112,6 +114,7 @@ impl Advertiser {
             decisions: Family::BOTH.map(|family| external.decide(now, family)),
             mappings: Mappings::default(),
             observed: Observed::default(),
+            is_written: false,
             trouble: None,
         };
         let (sender, told) = watch::channel(told);
@@ -129,6 +132,14 @@ impl Advertiser {
     /// What is told now.
     pub fn now(&self) -> Told {
         self.told.borrow().clone()
+    }
+
+    /// Waits until the record says what is known without asking anybody: what is configured and
+    /// bound.
+    pub async fn ready(&self) {
+        // An error means that the discovery service has ended.
+        let mut told = self.told.clone();
+        let _ended = told.wait_for(|told| told.is_written).await;
     }
 
     /// To be told of changes.
@@ -187,6 +198,7 @@ impl Teller {
                 decisions,
                 mappings,
                 observed,
+                is_written: true,
                 trouble,
             };
             // Times pass without news.
@@ -194,7 +206,7 @@ impl Teller {
                 let is_news = before.decisions.each_ref().map(what)
                     != told.decisions.each_ref().map(what)
                     || before.mappings.mapped().ne(told.mappings.mapped())
-                    || before.trouble != told.trouble;
+                    || (before.is_written, &before.trouble) != (true, &told.trouble);
                 *before = told;
                 is_news
             });

@@ -124,6 +124,14 @@ pub(super) const KEYS: &[Key] = &[
         "Its UDP sockets, one of each family.", Restart),
     key("node.discovery.boot", "[]", "those of the chain's table",
         "Records (enr:…) of the nodes to ask first.", Restart),
+    key("node.outside.external", "[\"198.51.100.7\"]", "[]",
+        "Where others reach the node, whatever else says so: ADDR or ADDR:PORT, once a family.", Restart),
+    key("node.outside.stun", "[\"stun.example.org\"]", "[]",
+        "STUN servers to ask where the node is seen, and how its NAT behaves.", Restart),
+    key("node.outside.map_ports", "false", "false",
+        "Ask the router for the node's ports (feature port-mapping).", Restart),
+    key("node.outside.network", "\"wired\"", "as the system tells",
+        "The kind of network: wired, wifi or mobile.", Restart),
 ];
 
 #[cfg(test)]
@@ -185,6 +193,7 @@ mod tests {
             ("node.limits.", "[[node]]\n[node.limits]\n"),
             ("node.seeds.", "[[node]]\n[node.seeds]\n"),
             ("node.discovery.", "[[node]]\n[node.discovery]\n"),
+            ("node.outside.", "[[node]]\n[node.outside]\n"),
         ] {
             all.extend(known(table, begin));
         }

@@ -120,10 +120,10 @@ fn default_of(key: &str, plan: &NodePlan, data: &Path) -> Value {
         "chain" => json!(plan.setup.chain),
         "listen" => plan.listen.iter().map(|at| json!(at.to_string())).collect(),
         "key" => json!(data.join("node.key")),
-        "isolated" => json!(false),
+        "isolated" | "outside.map_ports" => json!(false),
         "local" => json!(plan.local),
         "capabilities" | "static" | "trusted" | "bans" | "seeds.dns" | "seeds.https"
-        | "seeds.peers" => json!([]),
+        | "seeds.peers" | "outside.external" | "outside.stun" => json!([]),
         "limits.inbound" => json!(limits.map(|limits| limits.active_in)),
         "limits.outbound" => json!(limits.map(|limits| limits.active_out)),
         "seeds.table" => json!(true),
