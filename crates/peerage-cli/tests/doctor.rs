@@ -213,3 +213,61 @@ fn why_self_tells_what_the_daemon_tells_and_why() {
     drop(node);
     std::fs::remove_dir_all(PathBuf::from(folder)).unwrap();
 }
+
+#[test]
+fn a_node_without_discovery_says_what_it_tells_and_a_missing_router_is_said() {
+    let data = std::env::temp_dir().join(format!("peerage-told-{}", std::process::id()));
+    let folder = data.to_str().unwrap();
+    let mut node = Server::start(&[
+        "serve",
+        "zcash",
+        "--chain",
+        "regtest",
+        "--data",
+        folder,
+        "--listen",
+        "127.0.0.1:0",
+        "--external",
+        "192.0.2.7",
+        "--no-seeds",
+    ]);
+    let listening = node.next("listening");
+    let port = listening["addrs"][0]
+        .as_str()
+        .unwrap()
+        .rsplit_once(':')
+        .unwrap()
+        .1
+        .to_owned();
+    let told = node.next("external");
+    assert_eq!(told["decisions"][0]["addr"], format!("192.0.2.7:{port}"));
+    drop(node);
+    std::fs::remove_dir_all(&data).unwrap();
+    let hidden = run(&[
+        "serve",
+        "zcash",
+        "--data",
+        folder,
+        "--isolated",
+        "--no-listen",
+        "--external",
+        "192.0.2.7",
+    ]);
+    assert_eq!(hidden.status.code(), Some(2));
+    assert!(
+        String::from_utf8(hidden.stderr)
+            .unwrap()
+            .contains("a node that hides tells nobody")
+    );
+    let mapped = run(&[
+        "doctor",
+        "--map",
+        "9000/udp",
+        "--router",
+        "127.0.0.1",
+        "--json",
+    ]);
+    let lines = lines(&mapped);
+    let mapping = lines.iter().find(|line| line["type"] == "mapping").unwrap();
+    assert_eq!(mapping["state"], "failed", "nobody there gives ports");
+}

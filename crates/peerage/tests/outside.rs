@@ -45,7 +45,7 @@ async fn told(advertiser: &Advertiser, is_so: impl Fn(&Told) -> bool) -> Told {
 async fn what_neighbours_see_of_a_node_bound_to_no_address_is_not_told() {
     let (node, listening, port) = node("0.0.0.0:0");
     vote(&node).await;
-    let advertiser = Advertiser::start(Advertise::default(), &listening, node.handle.clone());
+    let advertiser = Advertiser::start(Advertise::default(), &listening, Some(node.handle.clone()));
     let told = told(&advertiser, |told| !told.decisions[0].set_aside.is_empty()).await;
     let [v4, v6] = &told.decisions;
     assert_eq!((v4.chosen, v6.chosen), (None, None));
@@ -69,7 +69,7 @@ async fn what_is_configured_is_told_and_what_is_seen_otherwise_is_a_dispute() {
         tcp: Some(9001),
         ..Advertise::default()
     };
-    let advertiser = Advertiser::start(plan, &listening, node.handle.clone());
+    let advertiser = Advertiser::start(plan, &listening, Some(node.handle.clone()));
     let told = told(&advertiser, |told| told.decisions[0].set_aside.len() == 2).await;
     let decision = &told.decisions[0];
     assert!(decision.is_disputed());
@@ -90,7 +90,7 @@ async fn an_address_that_nobody_confirms_any_more_leaves_the_record() {
     let (node, listening, _) = node("0.0.0.0:0");
     let put = |record: Builder| record.ip([192, 0, 2, 9].into()).udp4(9);
     node.handle.update_record(put).await.unwrap().unwrap();
-    let advertiser = Advertiser::start(Advertise::default(), &listening, node.handle.clone());
+    let advertiser = Advertiser::start(Advertise::default(), &listening, Some(node.handle.clone()));
     tokio::time::pause();
     let mut changes = advertiser.subscribe();
     for _ in 0..100 {
@@ -109,4 +109,20 @@ async fn an_address_that_nobody_confirms_any_more_leaves_the_record() {
             tokio::time::timeout(std::time::Duration::from_secs(1), changes.changed()).await;
     }
     assert_eq!(node.handle.record().await.unwrap().udp4_endpoint(), None);
+}
+
+#[tokio::test]
+async fn a_node_without_discovery_tells_what_is_decided_and_writes_nothing() {
+    let ends =
+        ["0.0.0.0:8233", "192.0.2.8:8234"].map(|at| at.parse::<SocketAddr>().unwrap().into());
+    let plan = Advertise {
+        configured: vec!["192.0.2.7:0".parse::<SocketAddr>().unwrap().into()],
+        tcp: Some(8233),
+        ..Advertise::default()
+    };
+    let advertiser = Advertiser::start(plan, &Listening::at(ends), None);
+    advertiser.ready().await;
+    let chosen = advertiser.now().decisions[0].chosen.unwrap();
+    assert_eq!(chosen.endpoint.to_string(), "192.0.2.7:8233");
+    advertiser.close().await;
 }

@@ -103,7 +103,7 @@ pub(super) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     let running = find::start(setup, sockets).map_err(usage)?;
     let handle = running.handle.clone();
     let advertise = args.truth.advertise(args.tcp);
-    let advertiser = Advertiser::start(advertise, &listening, handle.clone());
+    let advertiser = Advertiser::start(advertise, &listening, Some(handle.clone()));
     advertiser.ready().await;
     for protocol in &args.talk_echo {
         let requests = handle.register_talk(protocol.as_bytes()).await;

@@ -399,12 +399,6 @@ fn whole(
         );
         return Err((Field::Outside, error));
     }
-    if plan.discovery.is_none() && (truth.map_ports || !truth.stun.is_empty()) {
-        let error = misused(format!(
-            "{name} has no record that follows a STUN server or the router: give external instead"
-        ));
-        return Err((Field::Outside, error));
-    }
     for (at, (peer, _)) in plan.pins.iter().enumerate() {
         crate::args::destination(peer, &*node).map_err(|error| (Field::Pin(at), error))?;
     }

@@ -44,14 +44,14 @@ pub(super) struct Running {
     /// How discovery knows it.
     pub(super) record: Option<Record>,
     node: Box<dyn Served>,
-    discovery: Option<Discovering>,
+    discovery: Option<find::Handle>,
+    telling: Option<Telling>,
     /// The tables of its network, as they were read last.
     tables: String,
 }
 
-/// Discovery beside a node, and what keeps its record true.
-struct Discovering {
-    handle: find::Handle,
+/// What says where a node is.
+struct Telling {
     advertiser: Mutex<Option<Advertiser>>,
     /// What it tells now.
     told: watch::Receiver<outside::Told>,
@@ -59,16 +59,34 @@ struct Discovering {
     news: tokio::sync::Mutex<watch::Receiver<outside::Told>>,
 }
 
+impl Telling {
+    fn new(advertiser: Advertiser) -> Self {
+        Self {
+            told: advertiser.subscribe(),
+            news: tokio::sync::Mutex::new(advertiser.subscribe()),
+            advertiser: Mutex::new(Some(advertiser)),
+        }
+    }
+
+    /// Gives the router its ports back.
+    async fn close(&self) {
+        let advertiser = self.advertiser.lock().ok().and_then(|mut it| it.take());
+        if let Some(advertiser) = advertiser {
+            advertiser.close().await;
+        }
+    }
+}
+
 impl Running {
-    /// What it tells of itself, if a record of it is told.
+    /// What it tells of itself, if anything decides on that.
     pub(super) fn told(&self) -> Option<outside::Told> {
-        Some(self.discovery.as_ref()?.told.borrow().clone())
+        Some(self.telling.as_ref()?.told.borrow().clone())
     }
 
     /// Waits until it tells something else; for ever if it tells nothing.
     pub(super) async fn told_otherwise(&self) {
-        if let Some(discovery) = &self.discovery
-            && discovery.news.lock().await.changed().await.is_ok()
+        if let Some(telling) = &self.telling
+            && telling.news.lock().await.changed().await.is_ok()
         {
             return;
         }
@@ -120,9 +138,7 @@ impl Running {
         let changed = apply.await;
         if let (Some(discovery), Some(forks)) = (&self.discovery, forks) {
             let entry = forks.record_entry();
-            let updated = discovery
-                .handle
-                .update_record(|record| record.raw("eth", entry));
+            let updated = discovery.update_record(|record| record.raw("eth", entry));
             // Without discovery there is no record to keep true.
             drop(updated.await);
         }
@@ -132,16 +148,11 @@ impl Running {
 
     /// Says goodbye to everybody.
     pub(super) async fn stop(&self) {
+        if let Some(telling) = &self.telling {
+            telling.close().await;
+        }
         if let Some(discovery) = &self.discovery {
-            let advertiser = discovery
-                .advertiser
-                .lock()
-                .ok()
-                .and_then(|mut it| it.take());
-            if let Some(advertiser) = advertiser {
-                advertiser.close().await;
-            }
-            discovery.handle.close().await;
+            discovery.close().await;
         }
         self.node.stop().await;
     }
@@ -400,19 +411,33 @@ fn family<N: Customs + Builtin>(plan: &NodePlan, launch: Launch<'_>) -> Result<R
         let targets: Vec<_> = targets.collect::<Result<_, _>>()?;
         finders.push(Box::new(find::peers(&greeter, targets)));
     }
-    run(plan, greeter, (listeners, finders), launch, |_| None)
+    let telling = tell_of(plan, &listeners);
+    let running = run(plan, greeter, (listeners, finders), launch, |_| None)?;
+    Ok(Running { telling, ..running })
+}
+
+/// For a node without discovery: what says where it is, if the operator wants to know.
+fn tell_of(plan: &NodePlan, listeners: &[Listener]) -> Option<Telling> {
+    let truth = &plan.truth;
+    if truth.external.is_empty() && truth.stun.is_empty() && !truth.map_ports {
+        return None;
+    }
+    let ends = listeners.iter().filter_map(|one| one.local_endpoint().ok());
+    let ends: Vec<Endpoint> = ends.collect();
+    let advertise = truth.advertise(ends.first().map(Endpoint::port));
+    let advertiser = Advertiser::start(advertise, &Listening::at(ends), None);
+    Some(Telling::new(advertiser))
 }
 
 async fn ethereum(plan: &NodePlan, mut launch: Launch<'_>) -> Result<Running, Failed> {
     let mut greeter = greeter::<Ethereum>(plan)?;
     let listeners = listen(plan, &mut greeter)?;
     let mut finders: Vec<Box<dyn Finder>> = Vec::new();
-    let mut found = None;
-    if let Some(discovery) = &plan.discovery {
+    let (discovery, telling) = if let Some(discovery) = &plan.discovery {
         let (handle, listening) = discover(plan, discovery, &greeter, &listeners)?;
         let tcp = listeners.first().and_then(|one| one.local_endpoint().ok());
         let advertise = plan.truth.advertise(tcp.map(|at| at.port()));
-        let advertiser = Advertiser::start(advertise, &listening, handle.clone());
+        let advertiser = Advertiser::start(advertise, &listening, Some(handle.clone()));
         let ended = |error| environment(error, "cannot look for nodes");
         // Those of other forks are wanted too: the book keeps their reason.
         let search = Search::wanting(|record| {
@@ -423,16 +448,14 @@ async fn ethereum(plan: &NodePlan, mut launch: Launch<'_>) -> Result<Running, Fa
         finders.push(Box::new(finder.map_err(ended)?));
         advertiser.ready().await;
         launch.record = Some(handle.record().await.map_err(ended)?);
-        found = Some(Discovering {
-            told: advertiser.subscribe(),
-            news: tokio::sync::Mutex::new(advertiser.subscribe()),
-            advertiser: Mutex::new(Some(advertiser)),
-            handle,
-        });
-    }
+        (Some(handle), Some(Telling::new(advertiser)))
+    } else {
+        (None, tell_of(plan, &listeners))
+    };
     let running = run(plan, greeter, (listeners, finders), launch, nothing)?;
     Ok(Running {
-        discovery: found,
+        discovery,
+        telling,
         ..running
     })
 }
@@ -534,6 +557,7 @@ fn run<N: Wired + Described>(
         record,
         node: Box::new(served),
         discovery: None,
+        telling: None,
         tables: tables::<N>(plan)?,
     };
     let follower = Follower {

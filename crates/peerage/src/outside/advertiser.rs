@@ -47,7 +47,7 @@ pub struct Told {
     pub trouble: Option<Reason>,
 }
 
-/// Keeps the record of a discovery node true.
+/// Decides where a node is, and keeps the record of its discovery true, if it has one.
 ///
 /// # Cancellation
 /// Dropping it leaves the record as it is and ports of the router to end by themselves;
@@ -74,24 +74,36 @@ pub struct Listening {
 impl Listening {
     /// Where these sockets are.
     pub fn of(sockets: &Sockets) -> Self {
-        Self {
-            at: sockets.endpoints().collect(),
+        Self::at(sockets.endpoints())
+    }
+
+    /// At these endpoints, the first of each family.
+    pub fn at(ends: impl IntoIterator<Item = Endpoint>) -> Self {
+        let mut at: Vec<Endpoint> = Vec::new();
+        for end in ends {
+            let family = Family::of(end.ip());
+            if !at.iter().any(|other| Family::of(other.ip()) == family) {
+                at.push(end);
+            }
         }
+        Self { at }
     }
 }
 
 impl Advertiser {
-    /// Starts, for a discovery service whose own updating by votes is off.
+    /// Starts. With a discovery service, whose own updating by votes must be off, `listening` is
+    /// where that is, votes count and its record is written. Without, it is where the node's
+    /// listeners are, and what is decided is only told.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub fn start(plan: Advertise, listening: &Listening, handle: Handle) -> Self {
+    pub fn start(plan: Advertise, listening: &Listening, handle: Option<Handle>) -> Self {
         let now = Instant::now().into_std();
         let mut external = External::new();
         let mut udp = None;
         for at in &listening.at {
             external.bind(now, *at);
-            if Family::of(at.ip()) == Family::V4 {
+            if handle.is_some() && Family::of(at.ip()) == Family::V4 {
                 udp = Some(at.port());
             }
         }
@@ -158,7 +170,7 @@ impl Advertiser {
 
 struct Teller {
     external: External,
-    handle: Handle,
+    handle: Option<Handle>,
     mappings: Option<watch::Receiver<Mappings>>,
     observer: Option<Observer>,
     tcp: Option<u16>,
@@ -228,7 +240,10 @@ impl Teller {
     async fn gather(&mut self, mappings: &Mappings, observed: &Observed) -> Option<()> {
         let now = Instant::now().into_std();
         for family in Family::BOTH {
-            let votes = self.handle.majority(of_record(family)).await.ok()?;
+            let votes = match &self.handle {
+                Some(handle) => handle.majority(of_record(family)).await.ok()?,
+                None => None,
+            };
             match votes {
                 // Read again long before that.
                 Some(at) => self.external.claim(now, Source::Voted, at, Some(4 * LOOK)),
@@ -242,10 +257,15 @@ impl Teller {
                 None => self.external.withdraw(family, Source::Seen),
             }
         }
-        let mut udp = mappings
-            .mapped()
-            .filter(|(wanted, _)| wanted.transport == Transport::Udp);
-        match udp.next() {
+        let transport = match &self.handle {
+            Some(_) => Transport::Udp,
+            None => Transport::Tcp,
+        };
+        let mapped = mappings.mapped();
+        match mapped
+            .into_iter()
+            .find(|(wanted, _)| wanted.transport == transport)
+        {
             Some((_, mapped)) => {
                 let left = mapped
                     .lifetime
@@ -264,6 +284,9 @@ impl Teller {
         chosen: [Option<Endpoint>; 2],
         mappings: &Mappings,
     ) -> Option<Option<Reason>> {
+        let Some(handle) = &self.handle else {
+            return Some(None);
+        };
         let [v4, v6] = chosen;
         let mut tcp = mappings
             .mapped()
@@ -272,7 +295,7 @@ impl Teller {
         let mapped = tcp.next().map(|(_, mapped)| mapped.external);
         let mapped = mapped.filter(|tcp| v4.is_some_and(|v4| v4.ip() == tcp.ip()));
         let tcp = self.tcp.map(|port| mapped.map_or(port, |tcp| tcp.port()));
-        let changed = self.handle.update_record(move |record| {
+        let changed = handle.update_record(move |record| {
             let mut record = match v4 {
                 Some(at) => record.ip(at.ip()).udp4(at.port()),
                 None => record.without("ip").without("udp"),
