@@ -14,6 +14,7 @@ leaves the namespaces, which have no way out. Everything is named PREFIX-..., an
 
 import os
 import subprocess
+import tempfile
 import time
 
 PREFIX = f"pnat{os.getpid() % 10000}"
@@ -256,7 +257,7 @@ class Site:
                 oifname "wan0" jump postrouting_miniupnpd; }
               chain postrouting_miniupnpd { }
             }""")
-        config = f"/tmp/{space(self.router)}-upnp.conf"
+        config = self.upnp_config()
         with open(config, "w") as file:
             file.write(f"""
 ext_ifname=wan0
@@ -278,6 +279,9 @@ deny 0-65535 0.0.0.0/0 0-65535
             inside(self.router, "miniupnpd", "-d", "-f", config, "-P", config + ".pid"),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         time.sleep(1)
+
+    def upnp_config(self):
+        return os.path.join(tempfile.gettempdir(), f"{space(self.router)}-upnp.conf")
 
     def forget(self, _world=None):
         """Every mapping is gone, as after a restart of the router."""
@@ -302,6 +306,6 @@ deny 0-65535 0.0.0.0/0 0-65535
         for name in self.spaces:
             run("ip", "netns", "del", space(name), check=False)
         for end in ("", ".pid"):
-            path = f"/tmp/{space(self.router)}-upnp.conf{end}"
+            path = self.upnp_config() + end
             if os.path.exists(path):
                 os.remove(path)
