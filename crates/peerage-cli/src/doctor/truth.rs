@@ -117,12 +117,11 @@ pub(crate) fn told_words(told: &Told) -> String {
 /// The file of a data directory that says what its nodes tell of themselves.
 const FILE: &str = "self.json";
 
+/// A node by its name, and what it tells of itself, as JSON and in words.
+pub(crate) type Line = (String, Value, String);
+
 /// Writes it: beside, then in its place, so that nobody reads half of it.
-pub(crate) fn remember(
-    folder: &Path,
-    at: UnixTime,
-    nodes: &[(String, Value, String)],
-) -> Result<(), Failed> {
+pub(crate) fn remember(folder: &Path, at: UnixTime, nodes: &[Line]) -> Result<(), Failed> {
     let nodes = nodes
         .iter()
         .map(|(name, told, words)| json!({ "node": name, "told": told, "words": words }));

@@ -247,7 +247,8 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     for node in &nodes {
         log.listening(node)?;
     }
-    remember(&mut log, &plan.data, &nodes)?;
+    let mut truths = Vec::new();
+    remember(&mut log, &plan.data, &nodes, &mut truths)?;
     let api = gate.serve();
     if let Some(at) = &api.at {
         log.api(at)?;
@@ -276,7 +277,9 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
                     }
                 }
             },
-            () = any_tells_otherwise(&nodes) => remember(&mut log, &plan.data, &nodes)?,
+            () = any_tells_otherwise(&nodes) => {
+                remember(&mut log, &plan.data, &nodes, &mut truths)?;
+            }
             () = at(deadline) => break Exit::Yes,
             () = watchdog.due() => watchdog.prove(&nodes).await,
             _ = figures.tick() => tell_figures(&mut log, &nodes).await?,
@@ -328,20 +331,31 @@ async fn any_tells_otherwise(nodes: &[Running]) {
     .await;
 }
 
-/// Tells what the nodes tell of themselves, and leaves it for `why --self`.
-fn remember(log: &mut Log<'_>, folder: &Path, nodes: &[Running]) -> Result<(), Failed> {
+/// Tells what the nodes tell of themselves, where it is other than the last time, and leaves it for
+/// `why --self`.
+fn remember(
+    log: &mut Log<'_>,
+    folder: &Path,
+    nodes: &[Running],
+    last: &mut Vec<truth::Line>,
+) -> Result<(), Failed> {
     let mut all = Vec::new();
     for node in nodes {
         if let Some(told) = node.told() {
-            log.external(&node.realm, &told)?;
             let (words, body) = (truth::told_words(&told), truth::told_json(&told));
-            all.push((node.realm.to_string(), body, words));
+            let line = (node.realm.to_string(), body, words);
+            if !last.contains(&line) {
+                log.external(&node.realm, &told)?;
+            }
+            all.push(line);
         }
     }
-    if all.is_empty() {
+    if all == *last {
         return Ok(());
     }
-    match truth::remember(folder, data::now().wall, &all) {
+    let written = truth::remember(folder, data::now().wall, &all);
+    *last = all;
+    match written {
         Ok(()) => Ok(()),
         // A full disk ends no daemon; it is written again with the next change.
         Err(error) => {
