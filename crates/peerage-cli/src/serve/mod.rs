@@ -196,11 +196,11 @@ fn often(text: &str) -> Result<Duration, String> {
 /// `--via` is a proxy like any other from here on.
 #[cfg(feature = "inproxy")]
 async fn through_volunteers(mut args: Args) -> Result<Args, Failed> {
-    let has_config = args.config.is_some();
+    let of_file = args.network.is_none();
     args.proxy = args.through.or(args.proxy.take()).await?;
-    if has_config && args.proxy.is_some() {
+    if of_file && args.proxy.is_some() {
         return Err(misused(
-            "--config says how each node dials: --via goes with NETWORK",
+            "the configuration says how each node dials: --via goes with NETWORK",
         ));
     }
     Ok(args)
