@@ -12,11 +12,17 @@ use crate::fault::Fault;
 
 /// What is known of all messages.
 #[derive(Clone, Debug)]
-pub(crate) struct Described(pub(crate) DescriptorPool);
+pub struct Described(pub(crate) DescriptorPool);
+
+impl Default for Described {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Described {
     /// From the description that was compiled in.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         // It was compiled from the same files; were it broken, every message would be unknown, and
         // a test would say so.
         Self(DescriptorPool::decode(crate::DESCRIPTION).unwrap_or_default())
@@ -34,7 +40,7 @@ impl Described {
     ///
     /// # Errors
     /// When the description knows no such message, which is a fault of ours.
-    pub(crate) fn show<M: Message + Name>(&self, message: &M) -> Result<Json, Fault> {
+    pub fn show<M: Message + Name>(&self, message: &M) -> Result<Json, Fault> {
         let of = self.of::<M>()?;
         let decoded = DynamicMessage::decode(of, &*message.encode_to_vec());
         let decoded = decoded.map_err(|error| {
@@ -47,7 +53,7 @@ impl Described {
     ///
     /// # Errors
     /// When a field is unknown or has a value of another kind.
-    pub(crate) fn read<M: Message + Name + Default>(&self, json: &Json) -> Result<M, Fault> {
+    pub fn read<M: Message + Name + Default>(&self, json: &Json) -> Result<M, Fault> {
         let read = read_message(&self.of::<M>()?, json, "")?;
         M::decode(&*read.encode_to_vec()).map_err(|error| Fault::invalid(error.to_string()))
     }

@@ -5,6 +5,7 @@
 //! - A [`Builder`] takes any number of running nodes and makes a [`Daemon`] of them, which has every
 //!   call of the interface as a method. The events of each node go to its [`Feed`].
 //! - [`grpc`] and [`http`] serve it; [`socket`] and [`token`] say to whom.
+//! - `client`, with the feature of that name, connects to a daemon; [`json`] shows its answers.
 //! - [`v1`] is the interface as it is on the wire, compiled from `proto/peerage/v1` without
 //!   `protoc`; [`reference`](mod@reference) makes `docs/api.md` of the same description.
 //!
@@ -37,13 +38,15 @@
 //! ```
 
 mod board;
+#[cfg(feature = "client")]
+pub mod client;
 mod convert;
 mod daemon;
 pub mod fault;
 pub mod grpc;
 pub mod http;
 pub mod hub;
-mod json;
+pub mod json;
 pub mod metrics;
 mod openapi;
 pub mod reference;

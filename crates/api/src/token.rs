@@ -82,6 +82,15 @@ impl Token {
         Self::new(&std::fs::read_to_string(path).map_err(failed)?)
     }
 
+    /// What a client shows: `Bearer TOKEN`, which no log shows.
+    #[cfg(feature = "client")]
+    pub(crate) fn header(&self) -> Option<tonic::metadata::MetadataValue<tonic::metadata::Ascii>> {
+        let bytes = [b"Bearer ", &*self.0].concat();
+        let mut header = tonic::metadata::MetadataValue::try_from(&*bytes).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+
     /// Whether `given` is it. How much of it is right takes no different time.
     pub fn is(&self, given: &[u8]) -> bool {
         self.0.ct_eq(given).into()

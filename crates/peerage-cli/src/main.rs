@@ -17,7 +17,11 @@ mod key;
 mod listen;
 mod nearest;
 mod output;
+#[cfg(feature = "api")]
+mod peers;
 mod probe;
+#[cfg(feature = "api")]
+mod remote;
 mod serve;
 mod sim;
 mod transcript;
@@ -62,6 +66,9 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Write, check and show the configuration of serve.
     Config(settings::Args),
+    /// See and change the peers of a running daemon.
+    #[cfg(feature = "api")]
+    Peers(peers::Args),
     /// Why a peer is here or not: its whole story, from first heard of to now.
     Why(why::Args),
     /// Look at and change what a node remembers.
@@ -157,6 +164,8 @@ async fn run(cli: Cli, matches: &clap::ArgMatches) -> Result<Exit, output::Faile
             Command::Listen(args) => listen::run(args, tables, &mut out).await,
             Command::Serve(args) => serve::run(*args, tables, &mut out).await,
             Command::Config(args) => settings::run(&args, matches, &tables, &mut out),
+            #[cfg(feature = "api")]
+            Command::Peers(args) => peers::run(args, &tables, &mut out).await,
             Command::Why(args) => why::run(&args, &tables, &mut out),
             Command::Book(args) => book::run(&args, &tables, &mut out),
             Command::Find(args) => find::run(args, tables, &mut out).await,

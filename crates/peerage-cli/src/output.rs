@@ -102,6 +102,13 @@ pub(crate) fn misused(message: impl Into<String>) -> Failed {
     }
 }
 
+/// It ends that way, in words.
+#[cfg(feature = "api")]
+pub(crate) fn failed(exit: Exit, message: impl Into<String>) -> Failed {
+    let error = anyhow::Error::msg(message.into());
+    Failed { exit, error }
+}
+
 /// The machine or the network around us is at fault.
 pub(crate) fn environment(
     error: impl Error + Send + Sync + 'static,

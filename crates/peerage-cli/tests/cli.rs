@@ -12,6 +12,9 @@ mod ethereum;
 mod find;
 #[path = "cli/notify.rs"]
 mod notify;
+#[cfg(all(unix, feature = "api"))]
+#[path = "cli/peers.rs"]
+mod peers;
 #[path = "cli/reload.rs"]
 mod reload;
 #[path = "cli/serve.rs"]

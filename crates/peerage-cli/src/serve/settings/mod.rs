@@ -223,6 +223,47 @@ impl<'a> Settings<'a> {
     }
 }
 
+/// Where a daemon answers that runs by the configuration, and its data directory.
+#[cfg(feature = "api")]
+#[derive(Debug)]
+pub(crate) struct Whereabouts {
+    pub(crate) grpc: Option<String>,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) folder: PathBuf,
+}
+
+/// Where a daemon answers, as `serve` would find it. A file that names another data directory than
+/// `data` speaks of another daemon.
+#[cfg(feature = "api")]
+pub(crate) fn whereabouts(config: Option<&Path>, data: &DataArg) -> Result<Whereabouts, Failed> {
+    let layers = layers(config)?;
+    let over = Over {
+        config: None,
+        data: data.clone(),
+        status: None,
+        log_level: None,
+        log_format: None,
+        grpc: set("PEERAGE_GRPC").and_then(|at| at.into_string().ok()),
+        http: None,
+        token_file: set("PEERAGE_TOKEN_FILE").map(PathBuf::from),
+        verbose: false,
+        quiet: false,
+    };
+    let settings = Settings::of(&over, &layers);
+    let folder = settings.folder()?;
+    let named = |at: usize| Some(layers[at].beside().join(layers[at].file.data.as_ref()?));
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let is_other = match settings.grpc.1 {
+        Winner::Layer(at) => named(at).is_some_and(|named| real(&named) != real(&folder)),
+        Winner::Over | Winner::Default => false,
+    };
+    Ok(Whereabouts {
+        grpc: settings.grpc.0.filter(|_| !is_other),
+        token_file: settings.token_file.0,
+        folder,
+    })
+}
+
 /// No file names a network.
 pub(super) fn nothing(layers: &[Layer]) -> Failed {
     if let Some(layer) = layers.first() {
