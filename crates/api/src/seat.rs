@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use peerage::net::Host;
 use peerage::networks::{BoxFuture, Described, PeerFacts};
-use peerage::node::book::{Address, Book, Identity, Key, Name, Role, Story, Subject};
+use peerage::node::book::{Address, Book, Identity, Key, Name, Role, Source, Story, Subject, Tip};
 use peerage::node::peers::{Misdeed, Parting, Phase, SessionId, Snapshot, Token};
 use peerage::node::{Event, HandleOf, Payload, Question, Stopped, WhatWasAsked, Wired};
 use peerage::{ConnectedAddr, Endpoint, Greeter};
@@ -50,7 +50,15 @@ pub(crate) trait Served: Send + Sync {
         address: Address,
         role: Role,
     ) -> BoxFuture<'_, Result<Key, Fault>>;
+    /// Tells the book of a candidate.
+    fn add(
+        &self,
+        identity: Option<Identity>,
+        address: Address,
+    ) -> BoxFuture<'_, Result<Key, Fault>>;
     fn unpin(&self, key: Key) -> BoxFuture<'_, Result<bool, Stopped>>;
+    /// Forgets a peer and ends its sessions; whether the book had it.
+    fn forget(&self, key: Key) -> BoxFuture<'_, Result<bool, Stopped>>;
     fn ban(
         &self,
         subject: Subject,
@@ -456,6 +464,33 @@ impl<N: Wired + Described> Served for Seat<N> {
             let pinned = self.handle.pin(identity, address, role).await?;
             pinned.map_err(|error| Fault::of(tonic::Code::FailedPrecondition, &error))
         })
+    }
+
+    fn add(
+        &self,
+        identity: Option<Identity>,
+        address: Address,
+    ) -> BoxFuture<'_, Result<Key, Fault>> {
+        Box::pin(async move {
+            let Address::At(endpoint) = address else {
+                return Err(Fault::invalid(
+                    "only a static or trusted peer can have a name: leave candidate out, or give \
+                     an address",
+                ));
+            };
+            let tip = match identity {
+                Some(identity) => Tip::of(identity, vec![endpoint], Source::Operator),
+                None => Tip::at(endpoint, Source::Operator),
+            };
+            let key = tip.key.clone();
+            let added = self.handle.add(tip).await?;
+            added.map_err(|error| Fault::of(tonic::Code::FailedPrecondition, &error))?;
+            Ok(key)
+        })
+    }
+
+    fn forget(&self, key: Key) -> BoxFuture<'_, Result<bool, Stopped>> {
+        Box::pin(async move { Ok(self.handle.remove(key).await?.was_known) })
     }
 
     fn unpin(&self, key: Key) -> BoxFuture<'_, Result<bool, Stopped>> {

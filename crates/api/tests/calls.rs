@@ -64,6 +64,7 @@ async fn three_networks_in_one_daemon_are_told_apart() {
     let unclear = v1::AddPeerRequest {
         realm: None,
         address,
+        candidate: false,
     };
     let unclear = client.add_peer(unclear).await.unwrap_err();
     assert_eq!(unclear.code(), Code::InvalidArgument);
@@ -76,6 +77,7 @@ async fn three_networks_in_one_daemon_are_told_apart() {
     let clear = v1::AddPeerRequest {
         realm: None,
         address: "dcr://127.0.0.1:9".into(),
+        candidate: false,
     };
     let added = client
         .add_peer(clear)
@@ -91,6 +93,7 @@ async fn three_networks_in_one_daemon_are_told_apart() {
     let wrong = v1::AddPeerRequest {
         realm: Some(all[0].clone()),
         address: "dcr://127.0.0.1:9".into(),
+        candidate: false,
     };
     let wrong = client.add_peer(wrong).await.unwrap_err();
     assert!(wrong.message().contains("zec://"), "{}", wrong.message());
@@ -232,7 +235,10 @@ async fn a_peer_from_first_to_last() {
         (&*misbehaved.misdeed, misbehaved.peer),
         ("unsolicited", Some(peer.clone()))
     );
-    let removed = v1::RemovePeerRequest { peer: named(&peer) };
+    let removed = v1::RemovePeerRequest {
+        peer: named(&peer),
+        forget: false,
+    };
     assert!(
         client
             .remove_peer(removed.clone())
@@ -331,6 +337,7 @@ async fn a_kick_and_a_failed_dial_are_told_with_their_reasons() {
     let asked = v1::AddPeerRequest {
         realm: None,
         address: format!("zec://{at}"),
+        candidate: false,
     };
     client.add_peer(asked).await.unwrap();
     let failed = async {
@@ -383,4 +390,39 @@ async fn a_kick_and_a_failed_dial_are_told_with_their_reasons() {
         client.ban(nonsense).await.unwrap_err().code(),
         Code::InvalidArgument
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_is_known_and_forgotten() {
+    let pair = Pair::<Zcash>::new("regtest").await;
+    let mut client = pair.served.client().await;
+    let candidate = |address: &str| v1::AddPeerRequest {
+        realm: None,
+        address: address.to_owned(),
+        candidate: true,
+    };
+    // Who has a name only is somebody that is always wanted, or nobody.
+    let named = client.add_peer(candidate("zec://node.example:1")).await;
+    let named = named.unwrap_err();
+    assert_eq!(named.code(), Code::InvalidArgument);
+    assert!(named.message().contains("a name"), "{}", named.message());
+    let added = client
+        .add_peer(candidate("zec://127.0.0.1:9"))
+        .await
+        .unwrap();
+    let peer = added.into_inner().peer;
+    let book = client.query_book(v1::QueryBookRequest::default()).await;
+    let book = book.unwrap().into_inner();
+    assert_eq!(book.known, 1);
+    assert_eq!(book.candidates[0].peer, peer);
+    assert_eq!(book.candidates[0].standing(), v1::Standing::Ordinary);
+    // Only what is static or trusted can be that no more; any can be forgotten, once.
+    for (forget, removed) in [(false, false), (true, true), (true, false)] {
+        let peer = peer.clone();
+        let request = v1::RemovePeerRequest { peer, forget };
+        let answer = client.remove_peer(request).await.unwrap().into_inner();
+        assert_eq!(answer.removed, removed, "{forget}");
+    }
+    let book = client.query_book(v1::QueryBookRequest::default()).await;
+    assert_eq!(book.unwrap().into_inner().known, 0);
 }

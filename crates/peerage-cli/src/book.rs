@@ -1,4 +1,7 @@
-//! `peerage book`: what a node remembers, looked at and changed while it does not run.
+//! `peerage book`: what a node remembers, looked at and changed; by the daemon where one runs.
+
+#[cfg(feature = "api")]
+mod daemon;
 
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Read, Write};
@@ -13,15 +16,19 @@ use peerage::{Tables, UnixTime};
 use crate::args::{NetworkArg, span};
 use crate::data::{self, DataArg, Whom, destination, edit, place, store_failed};
 use crate::output::{Exit, Failed, Out, Tone, complain, environment, misused, progress, usage};
+#[cfg(feature = "api")]
+use crate::remote::ApiArg;
 use crate::why;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "list, show, bans and export read, also while a daemon runs. The others write, and need the data
-directory for themselves.
+    after_help = "list, show, bans and export read, also while a daemon runs. add, remove, ban and unban ask a daemon
+that runs to do it, where it can be found: at --api or PEERAGE_API, which must answer then; else where
+the configuration of `serve` has its [api] grpc, or at api.sock in the data directory. Without one
+they need the data directory for themselves, as import always does.
 
 Exit code: 0 done, or found; 1 if there was nothing to show, to remove or to lift, or a line of an
-import was not taken; 3 if a daemon has the data directory.
+import was not taken; 3 if a daemon has the data directory and cannot be asked.
 
 Examples:
   peerage book list -n zcash
@@ -59,7 +66,7 @@ enum What {
     /// Take a peer into the book.
     Add(AddArgs),
     /// Forget a peer; its story stays.
-    Remove(OneArgs),
+    Remove(RemoveArgs),
     /// Keep a peer, an address or a range away.
     Ban(BanArgs),
     /// Lift a ban.
@@ -97,6 +104,20 @@ struct OneArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct RemoveArgs {
+    #[command(flatten)]
+    whose: Whose,
+
+    /// The peer.
+    #[arg(value_name = "PEER")]
+    peer: String,
+
+    #[cfg(feature = "api")]
+    #[command(flatten)]
+    api: ApiArg,
+}
+
+#[derive(Debug, clap::Args)]
 struct AddArgs {
     #[command(flatten)]
     whose: Whose,
@@ -112,6 +133,10 @@ struct AddArgs {
     /// The same, and no automatic ban concerns it.
     #[arg(long)]
     trusted: bool,
+
+    #[cfg(feature = "api")]
+    #[command(flatten)]
+    api: ApiArg,
 }
 
 #[derive(Debug, clap::Args)]
@@ -130,6 +155,10 @@ struct BanArgs {
     /// Why, for whoever asks later.
     #[arg(long, value_name = "WORDS", default_value = "by command")]
     why: String,
+
+    #[cfg(feature = "api")]
+    #[command(flatten)]
+    api: ApiArg,
 }
 
 #[derive(Debug, clap::Args)]
@@ -140,6 +169,10 @@ struct UnbanArgs {
     /// As it was banned.
     #[arg(value_name = "WHOM")]
     whom: String,
+
+    #[cfg(feature = "api")]
+    #[command(flatten)]
+    api: ApiArg,
 }
 
 #[derive(Debug, clap::Args)]
@@ -197,14 +230,14 @@ impl Whose {
     }
 }
 
-pub(crate) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> {
+pub(crate) async fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> {
     match &args.what {
         What::List(args) => list(args, tables, out),
         What::Show(args) => show(args, tables, out),
-        What::Add(args) => add(args, tables),
-        What::Remove(args) => remove(args, tables),
-        What::Ban(args) => ban(args, tables),
-        What::Unban(args) => unban(args, tables),
+        What::Add(args) => add(args, tables).await,
+        What::Remove(args) => remove(args, tables).await,
+        What::Ban(args) => ban(args, tables).await,
+        What::Unban(args) => unban(args, tables).await,
         What::Bans(args) => bans(args, tables, out),
         What::Import(args) => import(args, tables),
         What::Export(args) => export(args, tables, out),
@@ -292,7 +325,11 @@ fn show(args: &OneArgs, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> 
     Ok(found(!stories.is_empty()))
 }
 
-fn add(args: &AddArgs, tables: &Tables) -> Result<Exit, Failed> {
+#[cfg_attr(
+    not(feature = "api"),
+    expect(clippy::unused_async, reason = "no daemon is asked")
+)]
+async fn add(args: &AddArgs, tables: &Tables) -> Result<Exit, Failed> {
     let realm = args.whose.realm(tables)?;
     let chain = Some(&*args.whose.chain);
     let to = destination(args.whose.network.0, &args.peer, chain, tables)?;
@@ -302,6 +339,10 @@ fn add(args: &AddArgs, tables: &Tables) -> Result<Exit, Failed> {
         (false, true) => Role::Static,
         (false, false) => Role::Ordinary,
     };
+    #[cfg(feature = "api")]
+    if let Some(remote) = args.api.running(&args.whose.data).await? {
+        return daemon::add(remote, &realm, &args.peer, role).await;
+    }
     let store = args.whose.data.store()?;
     let key = edit(&store, &realm, |book, now| {
         if role.is_pinned() {
@@ -324,9 +365,17 @@ fn add(args: &AddArgs, tables: &Tables) -> Result<Exit, Failed> {
     Ok(Exit::Yes)
 }
 
-fn remove(args: &OneArgs, tables: &Tables) -> Result<Exit, Failed> {
+#[cfg_attr(
+    not(feature = "api"),
+    expect(clippy::unused_async, reason = "no daemon is asked")
+)]
+async fn remove(args: &RemoveArgs, tables: &Tables) -> Result<Exit, Failed> {
     let realm = args.whose.realm(tables)?;
     let whom = args.whose.whom(&args.peer, tables)?;
+    #[cfg(feature = "api")]
+    if let Some(remote) = args.api.running(&args.whose.data).await? {
+        return daemon::remove(remote, &realm, &whom).await;
+    }
     let store = args.whose.data.store()?;
     let keys = edit(&store, &realm, |book, now| {
         let keys: Vec<Key> = match &whom {
@@ -355,9 +404,17 @@ fn remove(args: &OneArgs, tables: &Tables) -> Result<Exit, Failed> {
     Ok(found(!keys.is_empty()))
 }
 
-fn ban(args: &BanArgs, tables: &Tables) -> Result<Exit, Failed> {
+#[cfg_attr(
+    not(feature = "api"),
+    expect(clippy::unused_async, reason = "no daemon is asked")
+)]
+async fn ban(args: &BanArgs, tables: &Tables) -> Result<Exit, Failed> {
     let realm = args.whose.realm(tables)?;
     let subject = data::subject(&args.whom, Some(args.whose.network), tables)?;
+    #[cfg(feature = "api")]
+    if let Some(remote) = args.api.running(&args.whose.data).await? {
+        return daemon::ban(remote, &realm, &subject, args.term, &args.why).await;
+    }
     let store = args.whose.data.store()?;
     edit(&store, &realm, |book, now| {
         let banned = book.ban(now, subject.clone(), By::Operator, args.term, &args.why);
@@ -367,9 +424,17 @@ fn ban(args: &BanArgs, tables: &Tables) -> Result<Exit, Failed> {
     Ok(Exit::Yes)
 }
 
-fn unban(args: &UnbanArgs, tables: &Tables) -> Result<Exit, Failed> {
+#[cfg_attr(
+    not(feature = "api"),
+    expect(clippy::unused_async, reason = "no daemon is asked")
+)]
+async fn unban(args: &UnbanArgs, tables: &Tables) -> Result<Exit, Failed> {
     let realm = args.whose.realm(tables)?;
     let subject = data::subject(&args.whom, Some(args.whose.network), tables)?;
+    #[cfg(feature = "api")]
+    if let Some(remote) = args.api.running(&args.whose.data).await? {
+        return daemon::unban(remote, &realm, &subject).await;
+    }
     let store = args.whose.data.store()?;
     let lifted = edit(&store, &realm, |book, now| Ok(book.lift(now, &subject)))?;
     let word = if lifted { "is no longer" } else { "was not" };

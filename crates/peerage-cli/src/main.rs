@@ -167,7 +167,7 @@ async fn run(cli: Cli, matches: &clap::ArgMatches) -> Result<Exit, output::Faile
             #[cfg(feature = "api")]
             Command::Peers(args) => peers::run(args, &tables, &mut out).await,
             Command::Why(args) => why::run(&args, &tables, &mut out),
-            Command::Book(args) => book::run(&args, &tables, &mut out),
+            Command::Book(args) => book::run(&args, &tables, &mut out).await,
             Command::Find(args) => find::run(args, tables, &mut out).await,
             Command::Disc(args) => disc::run(args, tables, &mut out).await,
             Command::Broker(args) => broker::run(*args, &mut out).await,

@@ -73,6 +73,21 @@ impl ApiArg {
     }
 }
 
+impl ApiArg {
+    /// The daemon, if one runs: that of `--api` has to, another may.
+    pub(crate) async fn running(&self, data: &DataArg) -> Result<Option<Remote>, Failed> {
+        if self.api.is_some() {
+            return self.place(None, data)?.connect().await.map(Some);
+        }
+        // No daemon runs by a configuration with a mistake, and `peerage config check` tells of it.
+        let Ok(place) = self.place(None, data) else {
+            return Ok(None);
+        };
+        // Whoever has no daemon has the store.
+        Ok(place.connect().await.ok())
+    }
+}
+
 impl Place {
     fn new(at: At, token_file: Option<&Path>) -> Result<Self, Failed> {
         // Whoever may open a unix socket needs no token.

@@ -10,6 +10,9 @@ mod errors;
 mod ethereum;
 #[path = "cli/find.rs"]
 mod find;
+#[cfg(all(unix, feature = "api"))]
+#[path = "cli/live.rs"]
+mod live;
 #[path = "cli/notify.rs"]
 mod notify;
 #[cfg(all(unix, feature = "api"))]

@@ -121,8 +121,19 @@ impl Daemon {
         &self,
         request: v1::AddPeerRequest,
     ) -> Result<v1::AddPeerResponse, Fault> {
-        let role = Role::Static;
-        let peer = self.pin(request.realm.as_ref(), &request.address, role);
+        let realm = request.realm.as_ref();
+        if request.candidate {
+            let node = self.node_for(realm, &request.address)?;
+            let (identity, at) = node.destination(&request.address)?;
+            let key = node.add(identity, at).await?;
+            let peer = Some(v1::PeerRef {
+                realm: node.info().realm.clone(),
+                session: 0,
+                key: key.to_string(),
+            });
+            return Ok(v1::AddPeerResponse { peer });
+        }
+        let peer = self.pin(realm, &request.address, Role::Static);
         let peer = Some(peer.await?);
         Ok(v1::AddPeerResponse { peer })
     }
@@ -163,7 +174,10 @@ impl Daemon {
                 (None, named @ Address::Named(_)) => Key::Address(named),
             },
         };
-        let removed = node.unpin(key).await?;
+        let removed = match request.forget {
+            true => node.forget(key).await?,
+            false => node.unpin(key).await?,
+        };
         Ok(v1::RemovePeerResponse { removed })
     }
 

@@ -10,14 +10,14 @@ use super::serve::{Daemon, REGTEST, address};
 use super::{TempDir, code, json_lines, peerage, run, stderr};
 
 /// A daemon that listens, and one that dials it and answers at `api.sock` in its data directory.
-struct Pair {
-    dir: TempDir,
-    first: Daemon,
+pub(crate) struct Pair {
+    pub(crate) dir: TempDir,
+    pub(crate) first: Daemon,
     /// Where the first listens.
-    at: String,
-    second: Daemon,
-    data: String,
-    socket: String,
+    pub(crate) at: String,
+    pub(crate) second: Daemon,
+    pub(crate) data: String,
+    pub(crate) socket: String,
 }
 
 /// Starts a daemon with its socket in `data`, and waits until it answers.
@@ -31,7 +31,7 @@ fn with_socket(data: &str, args: &[&str]) -> (Daemon, String) {
 }
 
 impl Pair {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let dir = TempDir::new(name);
         let (one, data) = (dir.file("one"), dir.file("two"));
         let listens = ["--listen", "127.0.0.1:0", "--data", &one];
