@@ -317,7 +317,7 @@ fn show(args: &OneArgs, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> 
     let stories = stories.map_err(failed)?;
     let runs = reader.has_writer().map_err(failed)?;
     for story in &stories {
-        why::tell(out, args.json, &realm, story, runs)?;
+        why::tell(out, args.json, &realm, story, (runs, None))?;
     }
     if stories.is_empty() {
         progress(&format!("{whom} is not in the book of {realm}"));

@@ -166,7 +166,7 @@ async fn run(cli: Cli, matches: &clap::ArgMatches) -> Result<Exit, output::Faile
             Command::Config(args) => settings::run(&args, matches, &tables, &mut out),
             #[cfg(feature = "api")]
             Command::Peers(args) => peers::run(args, &tables, &mut out).await,
-            Command::Why(args) => why::run(&args, &tables, &mut out),
+            Command::Why(args) => why::run(&args, &tables, &mut out).await,
             Command::Book(args) => book::run(&args, &tables, &mut out).await,
             Command::Find(args) => find::run(args, tables, &mut out).await,
             Command::Disc(args) => disc::run(args, tables, &mut out).await,

@@ -18,7 +18,8 @@ use crate::probe::extend;
 #[command(
     after_help = "It is read from the store of the data directory, also while a daemon writes to it. A peer that the
 book has let go of has a story too. Nobody is called connected unless a daemon runs there: sessions
-that it did not live to end are told as cut.
+that it did not live to end are told as cut. A daemon that can be asked (--api, PEERAGE_API, [api] grpc
+of the configuration, or api.sock in the data directory) says how the session is at this moment.
 
 PEER is an address (zec://host:port, dcr://host:port, enode://…, host:port), a record (enr:…), an
 identity in hexadecimal, or an IP address, for everybody there.
@@ -54,12 +55,31 @@ pub(crate) struct Args {
     #[command(flatten)]
     data: DataArg,
 
+    #[cfg(feature = "api")]
+    #[command(flatten)]
+    api: crate::remote::ApiArg,
+
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
 }
 
-pub(crate) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> {
+/// What a daemon says of a session at this moment.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) realm: Realm,
+    /// The peer, as its key is written.
+    pub(crate) key: String,
+    pub(crate) words: String,
+    /// As `peers list` has it.
+    pub(crate) json: Value,
+}
+
+#[cfg_attr(
+    not(feature = "api"),
+    expect(clippy::unused_async, reason = "no daemon is asked")
+)]
+pub(crate) async fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> {
     let Some(peer) = &args.peer else {
         return own(args, out);
     };
@@ -75,6 +95,17 @@ pub(crate) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, F
     });
     // Before the stories: a daemon that ends meanwhile has told their ends.
     let runs = reader.has_writer().map_err(failed)?;
+    #[cfg(feature = "api")]
+    let live = match args.api.running(&args.data).await? {
+        Some(remote) => match crate::peers::live(remote).await {
+            // The story is in the store; a daemon that nobody named need not add to it.
+            Err(_) if args.api.api.is_none() => Vec::new(),
+            asked => asked?,
+        },
+        None => Vec::new(),
+    };
+    #[cfg(not(feature = "api"))]
+    let live = Vec::<Live>::new();
     let mut known = false;
     let mut banned = Vec::new();
     for realm in wanted {
@@ -87,7 +118,10 @@ pub(crate) fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<Exit, F
                 out.line("")?;
             }
             known = true;
-            tell(out, args.json, realm, story, runs)?;
+            let key = story.entry.key.to_string();
+            let here = |live: &&Live| live.realm == *realm && live.key == key;
+            let live = live.iter().find(here);
+            tell(out, args.json, realm, story, (runs, live))?;
         }
     }
     if known {
@@ -143,18 +177,25 @@ fn ban_of(reader: &Reader, realm: &Realm, whom: &Whom) -> Result<Vec<String>, St
         .collect())
 }
 
-/// Shows one story; `runs` says whether some daemon writes to the store that it was read from.
+/// Shows one story; `runs` says whether some daemon writes to the store that it was read from, and
+/// `live` what it says itself, where it was asked.
 pub(crate) fn tell(
     out: &mut Out,
     json: bool,
     realm: &Realm,
     story: &Story,
-    runs: bool,
+    (runs, live): (bool, Option<&Live>),
 ) -> Result<(), Failed> {
     let now = data::now().wall;
-    let present = Present::of(story, now, runs);
+    let mut present = Present::of(story, now, runs);
+    if let Some(live) = live {
+        // What was written may be a moment old.
+        present = Present::new("connected", live.words.clone());
+    }
     if json {
-        out.json("story", story_json(realm, story, &present, now))?;
+        let mut body = story_json(realm, story, &present, now);
+        body["live"] = json!(live.map(|live| &live.json));
+        out.json("story", body)?;
     } else {
         in_words(out, realm, story, &present)?;
     }

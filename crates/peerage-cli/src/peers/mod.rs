@@ -7,6 +7,7 @@ mod words;
 use clap::{Subcommand, ValueEnum};
 use peerage::Tables;
 use peerage::networks::AnyNetwork;
+use peerage::node::store::Realm;
 use peerage_api::v1;
 use serde_json::json;
 
@@ -15,6 +16,7 @@ use crate::args::NetworkArg;
 use crate::data::{self, Whom};
 use crate::output::{Exit, Failed, Out, misused, progress};
 use crate::remote::{Remote, Where, refused};
+use crate::why::Live;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -241,6 +243,26 @@ async fn peer(
         }
     }
     Ok(peer)
+}
+
+/// What the daemon says of its established peers.
+pub(crate) async fn live(mut remote: Remote) -> Result<Vec<Live>, Failed> {
+    let realms = remote.realms(None, None).await?;
+    let peers = list::peers(&mut remote, realms, false).await?;
+    let live = peers.iter().map(|peer| {
+        let of = peer.peer.clone().unwrap_or_default();
+        let realm = of.realm.unwrap_or_default();
+        Ok(Live {
+            realm: Realm {
+                network: realm.network.as_str().into(),
+                chain: realm.chain.as_str().into(),
+            },
+            key: of.key,
+            words: words::present(peer),
+            json: remote.show(peer)?,
+        })
+    });
+    live.collect()
 }
 
 async fn drop_peer(args: &DropArgs, tables: &Tables, out: &mut Out) -> Result<Exit, Failed> {

@@ -54,6 +54,18 @@ pub(super) const fn standing(of: v1::Standing) -> &'static str {
     }
 }
 
+/// How a session is at this moment.
+pub(super) fn present(peer: &v1::Peer) -> String {
+    let session = peer.peer.as_ref().map_or(0, |peer| peer.session);
+    let (way, age) = (direction(peer.direction()), span_ms(peer.age_ms));
+    let rtt = match peer.rtt_us {
+        Some(_) => format!("round trip {}", rtt(peer.rtt_us)),
+        None => "no round trip measured yet".to_owned(),
+    };
+    let quiet = span_ms(peer.quiet_ms);
+    format!("in session {session} for {age}, {way}, {rtt}, last heard {quiet} ago")
+}
+
 /// How an ending came.
 pub(super) const fn ending(of: v1::Ending) -> &'static str {
     match of {

@@ -87,3 +87,44 @@ fn a_daemon_changes_its_book_itself() {
     assert_eq!(pair.first.end("-TERM").0, 0);
     drop(pair.dir);
 }
+
+#[test]
+fn a_daemon_says_how_a_session_is_now() {
+    let mut pair = Pair::new("live-why");
+    let url = format!("zec://{}", pair.at);
+    // The store has the peer a moment after it was met.
+    let (why, story) = loop {
+        let why = run(&["why", "--json", "--data", &pair.data, &url]);
+        let story = json_lines(&why).remove(0);
+        if story["type"] == "story" {
+            break (why, story);
+        }
+        pair.second.wait("status");
+    };
+    assert_eq!(code(&why), 0, "{}", stderr(&why));
+    assert_eq!(story["now"], "connected", "{story}");
+    let listed = json_lines(&run(&["peers", "list", "--json", "--api", &pair.socket]));
+    let session = &listed[0]["peer"]["session"];
+    assert_eq!(&story["live"]["peer"]["session"], session, "{story}");
+    let why = run(&["why", "--data", &pair.data, &url]);
+    let words = String::from_utf8(why.stdout).unwrap();
+    let present = format!("in session {session} for ");
+    assert!(words.contains(&present), "{words}");
+    assert!(
+        words.contains("outbound") && words.contains("last heard"),
+        "{words}"
+    );
+
+    // Without a daemon it is what was written, unless that daemon was meant.
+    assert_eq!(pair.second.end("-TERM").0, 0);
+    let why = run(&["why", "--json", "--data", &pair.data, &url]);
+    let story = json_lines(&why).remove(0);
+    assert!(
+        story["live"].is_null() && story["now"] != "connected",
+        "{story}"
+    );
+    let why = run(&["why", "--data", &pair.data, "--api", &pair.socket, &url]);
+    assert_eq!(code(&why), 3);
+    let words = "is `peerage serve` running";
+    assert!(stderr(&why).contains(words), "{}", stderr(&why));
+}
