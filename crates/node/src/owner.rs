@@ -185,7 +185,10 @@ impl<N: Network> Owner<N> {
                     self.has_handles = false;
                     self.stop(None);
                 }
-                Woken::Accepted(accepted) => self.accepted_and_more(accepted),
+                Woken::Accepted(accepted) => {
+                    self.catch_up();
+                    self.accepted_and_more(accepted);
+                }
                 Woken::Found(found) => self.found(found),
                 Woken::Resolved(key, result) => {
                     let now = self.book_now();
@@ -205,6 +208,17 @@ impl<N: Network> Owner<N> {
             }
         }
         self.finish().await;
+    }
+
+    /// Hears what sessions have told by now, before anybody new is taken in: whoever has finished its
+    /// handshake must not be displaced as one who has not.
+    fn catch_up(&mut self) {
+        for _ in 0..TOLD {
+            let Ok((id, told)) = self.told.try_recv() else {
+                return;
+            };
+            self.heard(id, told);
+        }
     }
 
     fn on_time(&mut self) {
