@@ -375,8 +375,8 @@ async fn at(deadline: Option<Instant>) {
 async fn tell_figures(log: &mut Log<'_>, nodes: &[Running]) -> Result<(), Failed> {
     let mut words = Vec::new();
     for node in nodes {
-        if let Some((overview, finders)) = node.figures().await {
-            log.status(&node.realm, &overview, &finders)?;
+        if let Some(overview) = node.figures().await {
+            log.status(&node.realm, &overview)?;
             let [active_in, active_out] = overview.peers.active;
             words.push(format!("{}: {active_in} in, {active_out} out", node.realm));
         }

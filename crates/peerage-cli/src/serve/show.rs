@@ -201,12 +201,7 @@ impl Log<'_> {
         self.line(realm, kind, &words, body)
     }
 
-    pub(super) fn status(
-        &mut self,
-        realm: &Realm,
-        of: &Overview,
-        finders: &[FinderReport],
-    ) -> Result<(), Failed> {
+    pub(super) fn status(&mut self, realm: &Realm, of: &Overview) -> Result<(), Failed> {
         let [pending_in, pending_out] = of.peers.pending;
         let [active_in, active_out] = of.peers.active;
         let store = of.store.as_ref();
@@ -230,13 +225,13 @@ impl Log<'_> {
             "late_answers": of.counters.late_answers,
             "unwritten": store.map(|store| store.offered - store.written),
             "trouble": &trouble,
-            "finders": finders.iter().map(finder_json).collect::<Vec<_>>(),
+            "finders": of.finders.iter().map(finder_json).collect::<Vec<_>>(),
         });
         let mut words = format!(
             "{} known, {pending_out} dialled, {} active: {active_in} in, {active_out} out",
             of.known, of.peers.established
         );
-        for finder in finders {
+        for finder in &of.finders {
             words = format!("{words}; {}", finder_words(finder));
         }
         self.line(Some(realm), "status", &words, body)?;

@@ -15,8 +15,7 @@ use peerage::node::book::{BanWish, By, Key};
 use peerage::node::peers::{Closed, Limits, Misdeed, Phase, SessionId};
 use peerage::node::store::{Realm, Store};
 use peerage::node::{
-    Change, Changed, Customs, Event, EventsOf, FinderReport, HandleOf, Keeper, Keeps, Node,
-    Overview, Wired,
+    Change, Changed, Customs, Event, EventsOf, HandleOf, Keeper, Keeps, Node, Overview, Wired,
 };
 use peerage::outside::{self, Advertiser, Listening};
 use peerage::{
@@ -93,8 +92,8 @@ impl Running {
         std::future::pending().await
     }
 
-    /// Its figures and those of its finders; nothing once it has stopped.
-    pub(super) async fn figures(&self) -> Option<(Overview, Vec<FinderReport>)> {
+    /// Its figures; nothing once it has stopped.
+    pub(super) async fn figures(&self) -> Option<Overview> {
         self.node.figures().await
     }
 
@@ -171,7 +170,7 @@ pub(super) struct Renewal {
 
 /// A node whose network is forgotten.
 trait Served: Send + Sync {
-    fn figures(&self) -> BoxFuture<'_, Option<(Overview, Vec<FinderReport>)>>;
+    fn figures(&self) -> BoxFuture<'_, Option<Overview>>;
 
     /// See [`Running::grant`].
     fn grant(&self, turn: Turn) -> BoxFuture<'_, Result<Changed, Failed>>;
@@ -213,11 +212,8 @@ impl<N: Keeps + Described> Served for Typed<N> {
         Ok((tables::<N>(plan)?, apply))
     }
 
-    fn figures(&self) -> BoxFuture<'_, Option<(Overview, Vec<FinderReport>)>> {
-        Box::pin(async {
-            let overview = self.0.overview().await.ok()?;
-            Some((overview, self.0.finders().await.ok()?))
-        })
+    fn figures(&self) -> BoxFuture<'_, Option<Overview>> {
+        Box::pin(async { self.0.overview().await.ok() })
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
