@@ -8,6 +8,8 @@ mod common;
 
 mod abuse;
 mod broker;
+mod operator;
+mod proof;
 mod relay;
 mod transport;
 mod vanish;
