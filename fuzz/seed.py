@@ -82,11 +82,12 @@ ethereum("snappy-copies", 11, 0, bytes.fromhex("800100aafe0100fe0100"))
 
 
 # Kept inputs, each behind the byte that chooses its decoder.
-tests = here.parent / "crates/discv5/tests"
-source = (tests / "common/decoders.rs").read_text()
-kinds = re.findall(r'\("(\w+)", \w+\)', source.split("const DECODERS", 1)[1].split("];", 1)[0])
-out = pathlib.Path(sys.argv[3])
-out.mkdir(parents=True, exist_ok=True)
-for choice, kind in enumerate(kinds):
-    for kept in (tests / "corpus" / kind).iterdir():
-        (out / f"{kind}-{kept.name}").write_bytes(bytes([choice]) + kept.read_bytes())
+for crate, folder in [("discv5", sys.argv[3]), ("inproxy", sys.argv[4])]:
+    tests = here.parent / "crates" / crate / "tests"
+    source = (tests / "common/decoders.rs").read_text()
+    kinds = re.findall(r'\("(\w+)", \w+\)', source.split("const DECODERS", 1)[1].split("];", 1)[0])
+    out = pathlib.Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    for choice, kind in enumerate(kinds):
+        for kept in (tests / "corpus" / kind).iterdir():
+            (out / f"{kind}-{kept.name}").write_bytes(bytes([choice]) + kept.read_bytes())

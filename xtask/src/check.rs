@@ -56,12 +56,12 @@ const STEPS: &[Step] = &[
     quick("tests", |root| {
         run(root, readme_command(root, "test-command")?, &[])
     }),
-    // Off by default, so that a plain build stays small.
+    // What of it is off by default: geography from a file.
     quick("in-proxy", |root| {
         let clippy =
-            "cargo clippy --locked -p peerage-cli --features inproxy --all-targets -- -D warnings";
+            "cargo clippy --locked -p peerage-cli --features maxmind --all-targets -- -D warnings";
         run(root, words(clippy), &[])?;
-        let test = "cargo test --locked -p peerage-cli --features inproxy --test broker";
+        let test = "cargo test --locked -p peerage-inproxy --features maxmind --test suite maxmind";
         run(root, words(test), &[])
     }),
     quick("docs", |root| {

@@ -8,6 +8,9 @@ mod common;
 
 mod abuse;
 mod broker;
+mod decoders;
+#[cfg(feature = "maxmind")]
+mod maxmind;
 mod operator;
 mod proof;
 mod relay;

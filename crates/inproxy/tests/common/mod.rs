@@ -1,6 +1,7 @@
 //! What several tests share.
 
 pub(crate) mod calls;
+pub(crate) mod decoders;
 pub(crate) mod parties;
 
 use std::net::SocketAddr;
