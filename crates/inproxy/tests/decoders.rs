@@ -8,7 +8,7 @@ use bytes::Bytes;
 use peerage_core::{Retry, UnixTime};
 use peerage_inproxy::envelope::{Envelope, SessionId};
 use peerage_inproxy::message::{
-    Announce, Answer, Answered, Call, Matched, Numbers, Offer, Reply, Waiting,
+    Announce, Answer, Answered, Call, Matched, Numbers, Reply, Waiting,
 };
 use peerage_inproxy::{Code, Invitation, Pairing, Refusal, SignerKey, SignerSecret};
 use peerage_matcher::{CompartmentId, ConnectionId, NetworkProtocol};
@@ -45,10 +45,6 @@ fn samples() -> BTreeMap<&'static str, Vec<Bytes>> {
         Call::Explain,
         Call::Stats,
     ];
-    let offered = match &calls[1] {
-        Call::Offer(offer) => Offer::clone(offer),
-        _ => unreachable!(),
-    };
     let replies = [
         Reply::Matched(Matched {
             connection,
@@ -56,7 +52,7 @@ fn samples() -> BTreeMap<&'static str, Vec<Bytes>> {
             personal: true,
             answer_ms: 900,
             protocol: NetworkProtocol::Tcp,
-            destination: offered.destination,
+            destination: offer().destination,
             description: description.clone(),
         }),
         Reply::Answered(Answered {
