@@ -326,7 +326,7 @@ impl Book {
         let Phase::Busy(dial) = candidate.phase else {
             return candidate.last_success;
         };
-        let greeted = self.open.get(&dial).is_some_and(|open| open.greeted);
+        let greeted = self.open.is_greeted(dial);
         if greeted {
             Some(self.now.wall)
         } else {
