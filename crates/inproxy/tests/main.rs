@@ -9,4 +9,5 @@ mod common;
 mod broker;
 mod relay;
 mod transport;
+mod vanish;
 mod whole;

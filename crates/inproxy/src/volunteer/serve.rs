@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use peerage_matcher::{ConnectionId, NetworkProtocol};
 use peerage_net::Target;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{CALL_TIME, Event, Inner, Totals, destination};
 use crate::call::HeldLine;
@@ -15,6 +15,9 @@ use crate::message::{Answer, Call, Matched, Reply};
 use crate::opening::{self, Verdict};
 use crate::policy::Forbidden;
 use crate::transport::{Channel, Prepared as _, Role, Transport, TransportError, relay};
+
+/// How often a volunteer says that its answer is coming. Most answers need less.
+const COMING_EVERY: Duration = Duration::from_millis(100);
 
 /// Counts one connection as long as it lives.
 struct Active(Arc<Totals>);
@@ -75,6 +78,25 @@ impl<T: Transport> Inner<T> {
         }
     }
 
+    /// Prepares, and says meanwhile that it does: a broker takes a silent volunteer for gone.
+    async fn prepare_for(&self, connection: ConnectionId) -> Result<T::Prepared, TransportError> {
+        let coming = async {
+            loop {
+                sleep(COMING_EVERY).await;
+                let deadline = Instant::now() + CALL_TIME;
+                // One that is lost costs at most this client.
+                let _ = self
+                    .broker
+                    .call(&Call::Coming { connection }, deadline)
+                    .await;
+            }
+        };
+        tokio::select! {
+            prepared = self.transport.prepare() => prepared,
+            never = coming => never,
+        }
+    }
+
     /// Answers, and opens the channel meanwhile. None if the client has left.
     async fn reach_client(
         &self,
@@ -82,7 +104,7 @@ impl<T: Transport> Inner<T> {
         matched: &Matched,
     ) -> Result<Option<Channel>, TransportError> {
         let connection = matched.connection;
-        let prepared = self.transport.prepare().await;
+        let prepared = self.prepare_for(connection).await;
         let described = Description::decode(&matched.description);
         let (prepared, remote) = match (prepared, described) {
             (Ok(prepared), Ok(remote)) => (prepared, remote),

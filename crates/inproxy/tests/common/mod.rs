@@ -1,5 +1,8 @@
 //! What several tests share.
 
+pub(crate) mod calls;
+pub(crate) mod parties;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -120,6 +123,44 @@ impl Wire {
     }
 }
 
+/// Carries connections to one address, until it is frozen: then nothing passes any more, and nobody
+/// is told.
+pub(crate) struct Line {
+    pub(crate) addr: SocketAddr,
+    frozen: tokio::sync::watch::Sender<bool>,
+}
+
+impl Line {
+    pub(crate) async fn to(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (frozen, freezing) = tokio::sync::watch::channel(false);
+        tokio::spawn(async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                let (target, mut freezing) = (target.clone(), freezing.clone());
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(target).await.unwrap();
+                    let frozen = async {
+                        freezing.wait_for(|frozen| *frozen).await.unwrap();
+                    };
+                    tokio::select! {
+                        () = frozen => {}
+                        // However it ends, its ends hear of it by being dropped.
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
+                    }
+                    std::future::pending().await
+                });
+            }
+        });
+        Self { addr, frozen }
+    }
+
+    pub(crate) fn freeze(&self) {
+        self.frozen.send(true).unwrap();
+    }
+}
+
 /// The compartment of [`Running`] brokers.
 pub(crate) const COMMON: CompartmentId = CompartmentId([0xc0; 32]);
 
@@ -170,6 +211,8 @@ impl Running {
         config.destinations.signers.insert(operator().public());
         config.destinations.tags.insert("test".into());
         config.loopback = true;
+        // A machine under load is slow to answer; who tests silence says how much of it.
+        config.limits.attention = Duration::from_secs(3600);
         change(&mut config);
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let broker = Broker::new(config, OUTSIDE).unwrap();
@@ -188,6 +231,16 @@ impl Running {
     pub(crate) fn caller(&self) -> BrokerClient {
         let secret = PartySecret::new(OUTSIDE.bytes());
         BrokerClient::new(self.address.clone(), secret, OUTSIDE)
+    }
+
+    /// The same over a line.
+    pub(crate) fn caller_over(&self, line: &Line) -> BrokerClient {
+        let target = line.addr.to_string().parse().unwrap();
+        let address = BrokerAddress {
+            target,
+            ..self.address.clone()
+        };
+        BrokerClient::new(address, PartySecret::new(OUTSIDE.bytes()), OUTSIDE)
     }
 
     /// Tells it to stop, and waits until it has.
