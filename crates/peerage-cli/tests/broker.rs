@@ -74,16 +74,20 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let mut kill = Command::new("kill");
+        assert!(kill.args([signal, &id]).status().unwrap().success());
+    }
+
+    /// As a machine that hangs: its connections stay, and nothing is said any more.
+    fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
     /// As ^C.
     fn interrupt(mut self) -> i32 {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-INT", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("-INT");
         self.child.wait().unwrap().code().unwrap()
     }
 }
@@ -216,6 +220,34 @@ impl Place {
         (client, at)
     }
 
+    /// Whether the broker counts any of this, in its metrics.
+    fn counts(&self, what: &str) -> bool {
+        let listen = self.at.split('@').nth(1).unwrap();
+        let mut stream = connect(listen);
+        let get = "GET /metrics HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n";
+        stream.write_all(get.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("peerage_broker_")?.strip_prefix(what));
+        line.is_some_and(|line| !line.ends_with(" 0"))
+    }
+
+    /// Waits until it does.
+    fn until(&self, what: &str) {
+        while !self.counts(what) {
+            thread::yield_now();
+        }
+    }
+
+    /// Asks as `explain` does, and goes on meanwhile.
+    fn explaining(&self, to: SocketAddr, timeout: &str) -> Running {
+        let (invitation, to) = (self.folder.path("invitation"), to.to_string());
+        let asked = ["broker", "explain", "--bind", "127.0.0.1", &to];
+        Running::start(&[&asked[..], &["--via", &invitation, "--timeout", timeout]].concat())
+    }
+
     fn explain(&self, to: SocketAddr) -> (i32, Value) {
         let (invitation, to) = (self.folder.path("invitation"), to.to_string());
         let args = [
@@ -256,6 +288,73 @@ fn a_killed_volunteer_ends_its_connections_and_another_carries_the_next() {
     assert_eq!(client.line("event", "ended")["end"], "volunteer_broke");
     let _next = place.volunteer();
     echoes(&mut connect(&at), b"again");
+}
+
+/// Volunteers' slots that wait, as a volunteer of unknown NAT has them.
+const WAITING: &str = "waiting{side=\"volunteer\",nat=\"strict\"}";
+
+#[test]
+fn a_volunteer_frozen_or_killed_between_match_and_answer_is_told_to_its_client() {
+    let place = Place::new("frozen-volunteer");
+    let mut frozen = place.volunteer();
+    place.until(WAITING);
+    frozen.freeze();
+    let asked = place.explaining(echo(), "6s");
+    // Both its slots are given a client, which it does not answer.
+    place.until("volunteers_silent_total");
+    let said = asked.line("type", "explanation");
+    assert_eq!(said["ok"], false, "{said}");
+    let words = said["reason"]["message"].as_str().unwrap();
+    assert!(words.contains("volunteer_left"), "{said}");
+    frozen.kill();
+
+    // One that is killed with a client in its hands: the next takes it over.
+    let mut killed = place.volunteer();
+    place.until(WAITING);
+    killed.freeze();
+    let asked = place.explaining(echo(), "20s");
+    place.until("answers_awaited");
+    killed.kill();
+    let _next = place.volunteer();
+    assert_eq!(asked.line("type", "explanation")["ok"], true);
+}
+
+#[test]
+fn a_volunteer_frozen_while_it_relays_breaks_the_connection() {
+    let place = Place::new("frozen-relay");
+    let volunteer = place.volunteer();
+    let (client, at) = place.dial(echo());
+    let mut stream = connect(&at);
+    echoes(&mut stream, b"through");
+    volunteer.freeze();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    assert_eq!(client.line("event", "ended")["end"], "volunteer_broke");
+}
+
+#[test]
+fn a_broker_killed_while_calls_wait_or_an_answer_is_due_is_found_again() {
+    let mut place = Place::new("killed-waiting");
+    let reports = place.folder.path("reports");
+    let listen = place.at.split('@').nth(1).unwrap().to_owned();
+    // An offer waits, and nobody is there.
+    let asked = place.explaining(echo(), "20s");
+    place.until("waiting{side=\"client\",nat=\"strict\"}");
+    place.broker.kill();
+    place.broker = Place::broker(&place.folder, &listen, &reports);
+    place.broker.line("type", "broker");
+    // An announcement waits; a match is made, and its answer is due.
+    let volunteer = place.volunteer();
+    assert_eq!(asked.line("type", "explanation")["ok"], true);
+    place.until(WAITING);
+    volunteer.freeze();
+    let asked = place.explaining(echo(), "20s");
+    place.until("answers_awaited");
+    place.broker.kill();
+    volunteer.signal("-CONT");
+    place.broker = Place::broker(&place.folder, &listen, &reports);
+    place.broker.line("type", "broker");
+    assert_eq!(asked.line("type", "explanation")["ok"], true);
 }
 
 #[test]
