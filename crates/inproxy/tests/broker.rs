@@ -4,6 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use peerage_core::{Failure as _, Kind, Retry};
 use peerage_inproxy::call::{BrokerClient, CallError};
+use peerage_inproxy::destination::Hosts;
 use peerage_inproxy::envelope::{Envelope, SessionId};
 use peerage_inproxy::message::{Announce, Call, Offer, Reply};
 use peerage_inproxy::noise::Calling;
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::common::calls::{
     announce, answer, call, described, matched, network, offer, offering, refused, until,
 };
-use crate::common::{COMMON, OUTSIDE, Running, entry, soon};
+use crate::common::{COMMON, OUTSIDE, Running, entry, entry_for, soon};
 
 #[tokio::test]
 async fn a_client_and_a_volunteer_get_each_others_descriptions_and_nothing_else() {
@@ -166,6 +167,9 @@ async fn private_addresses_pass_in_personal_compartments_only() {
     let personal = vec![CompartmentId([9; 32])];
     let mut offered = offer();
     offered.description = described(1, "192.168.0.1:1");
+    offered.destination = "9.9.9.9:8233".into();
+    let everywhere = Hosts::Net("0.0.0.0/0".parse().unwrap());
+    offered.entry = entry_for(everywhere, (8233, 8233));
     let common = client
         .call(&Call::Offer(Box::new(offered.clone())), soon())
         .await;

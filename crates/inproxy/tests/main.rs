@@ -6,6 +6,7 @@
 
 mod common;
 
+mod abuse;
 mod broker;
 mod relay;
 mod transport;

@@ -171,9 +171,14 @@ fn operator() -> SignerSecret {
 /// An entry for every port of loopback.
 pub(crate) fn entry() -> Bytes {
     let loopback: IpNet = "127.0.0.0/8".parse().unwrap();
+    entry_for(Hosts::Net(loopback), (1, 65_535))
+}
+
+/// An entry for these.
+pub(crate) fn entry_for(hosts: Hosts, ports: (u16, u16)) -> Bytes {
     let entry = Entry {
-        hosts: Hosts::Net(loopback),
-        ports: (1, 65_535),
+        hosts,
+        ports,
         protocol: NetworkProtocol::Tcp,
         expires: UnixTime(1_900_000_000),
         tag: "test".into(),
