@@ -6,9 +6,8 @@ use std::future::Future;
 use peerage_book::{Address, GossipEntry, Identity, Key, Verdict};
 use peerage_core::{Endpoint, Reason};
 use peerage_find::Candidate;
-use peerage_net::Connection;
+use peerage_net::{Connection, Stream};
 use peerage_peers::{Outcome, Parting, Tie, Types};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// A message as a [`Link`] heard it, and its length in bytes for the budgets.
@@ -57,7 +56,7 @@ pub trait Network: Send + Sync + 'static {
         &self,
         whom: &Whom,
         deadline: Instant,
-    ) -> impl Future<Output = Result<Connection<TcpStream>, Reason>> + Send;
+    ) -> impl Future<Output = Result<Connection<Stream>, Reason>> + Send;
 
     /// Greets whoever is at the other end: `whom` if we dialled.
     ///
@@ -65,7 +64,7 @@ pub trait Network: Send + Sync + 'static {
     /// Why there is no peer: [`Outcome::Refused`] when it was our side that refused.
     fn greet(
         &self,
-        connection: Connection<TcpStream>,
+        connection: Connection<Stream>,
         whom: Option<&Whom>,
         deadline: Instant,
     ) -> impl Future<Output = Result<Live<Self>, Outcome>> + Send;

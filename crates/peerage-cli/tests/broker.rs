@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -236,7 +236,9 @@ impl Place {
 
     /// Waits until it does.
     fn until(&self, what: &str) {
+        let until = Instant::now() + LIMIT;
         while !self.counts(what) {
+            assert!(Instant::now() < until, "{what}");
             thread::yield_now();
         }
     }
@@ -301,12 +303,10 @@ fn a_volunteer_frozen_or_killed_between_match_and_answer_is_told_to_its_client()
     frozen.freeze();
     let asked = place.explaining(echo(), "6s");
     // Both its slots are given a client, which it does not answer.
-    place.until("volunteers_silent_total");
-    let said = asked.line("type", "explanation");
-    assert_eq!(said["ok"], false, "{said}");
-    let words = said["reason"]["message"].as_str().unwrap();
-    assert!(words.contains("volunteer_left"), "{said}");
+    place.until("calls_total{call=\"offer\",outcome=\"volunteer_left\"}");
+    assert!(place.counts("volunteers_silent_total"));
     frozen.kill();
+    assert_eq!(asked.line("type", "explanation")["ok"], false);
 
     // One that is killed with a client in its hands: the next takes it over.
     let mut killed = place.volunteer();
@@ -461,47 +461,66 @@ fn a_pair_meets_by_its_link_and_a_retired_compartment_is_named() {
 }
 
 #[test]
-fn peers_are_probed_and_kept_through_a_volunteer() {
+fn peers_of_every_network_are_greeted_through_a_volunteer() {
     let place = Place::new("peers");
     let volunteer = place.volunteer();
-    let listening = [
-        "listen",
-        "zcash",
-        "--chain",
-        "regtest",
-        "--bind",
-        "127.0.0.1:0",
-        "--for",
-        "60s",
-    ];
-    let peer = Running::start(&listening);
-    let line = peer.line("type", "listening");
-    let at = line["addr"].as_str().unwrap().to_owned();
     let invitation = place.folder.path("invitation");
     let via = ["--via", &invitation, "--via-bind", "127.0.0.1"];
-    let to = format!("zec://{at}");
-    let probe = ["probe", "--chain", "regtest", "--json", &to];
-    let probed = output(&[&probe[..], &via].concat());
-    assert_eq!(probed.status.code(), Some(0), "{}", text(&probed));
+    for (network, chain) in [
+        ("zcash", "regtest"),
+        ("decred", "simnet"),
+        ("ethereum", "hoodi"),
+    ] {
+        let listening = ["listen", network, "--chain", chain, "--bind", "127.0.0.1:0"];
+        let peer = Running::start(&[&listening[..], &["--for", "60s"]].concat());
+        let line = peer.line("type", "listening");
+        let (addr, address) = (line["addr"].as_str(), line["address"].as_str());
+        let probe = ["probe", "--chain", chain, "--json", address.unwrap()];
+        let probed = output(&[&probe[..], &via].concat());
+        assert_eq!(probed.status.code(), Some(0), "{}", text(&probed));
+        let relaying = volunteer.line("event", "relaying");
+        assert_eq!(relaying["destination"].as_str(), addr);
+    }
+    let both = ["probe", "--proxy", "socks5h://127.0.0.1:1", "127.0.0.1"];
+    let both = output(&[&both[..], &via, &["--network", "zcash"]].concat());
+    let neither = "neither is taken for the other";
+    assert_eq!(both.status.code(), Some(2), "{neither}");
+}
+
+#[test]
+fn a_node_keeps_peers_through_a_volunteer_and_remembers_the_volunteers_words() {
+    let place = Place::new("kept");
+    let volunteer = place.volunteer();
+    let chain = ["--chain", "regtest"];
+    let listening = ["listen", "zcash", "--bind", "127.0.0.1:0", "--for", "60s"];
+    let peer = Running::start(&[&listening[..], &chain].concat());
+    let at = peer.line("type", "listening")["addr"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // A port that is taken, where nobody listens.
+    let shut = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = shut.local_addr().unwrap().to_string();
+    drop(shut);
+    let (invitation, data) = (place.folder.path("invitation"), place.folder.path("data"));
+    let via = ["--via", &invitation, "--via-bind", "127.0.0.1"];
+    let serve = ["serve", "zcash", "--data", &data, "--no-seeds"];
+    let peers = ["--peer", &at, "--peer", &closed];
+    let node = Running::start(&[&serve[..], &chain, &peers, &via].concat());
     assert_eq!(volunteer.line("event", "relaying")["destination"], at);
-    let both = output(&[&probe[..], &via, &["--proxy", "socks5h://127.0.0.1:1"]].concat());
-    assert_eq!(
-        both.status.code(),
-        Some(2),
-        "neither is taken for the other"
-    );
-    let data = place.folder.path("data");
-    let serve = [
-        "serve",
-        "zcash",
-        "--chain",
-        "regtest",
+    let failed = node.line("type", "failed");
+    assert_eq!(failed["reason"]["kind"], "connection_refused", "{failed}");
+    let words = failed["reason"]["message"].as_str().unwrap();
+    assert!(words.contains("the volunteer says: "), "{failed}");
+    assert_eq!(node.interrupt(), 0);
+    let why = text(&output(&[
+        "why",
         "--data",
         &data,
-        "--no-seeds",
-    ];
-    let node = Running::start(&[&serve[..], &["--peer", &at], &via].concat());
-    assert_eq!(volunteer.line("event", "relaying")["destination"], at);
-    // Nowhere does it say where we are: the peer sees the volunteer.
-    drop(node);
+        &format!("zec://{closed}"),
+    ]));
+    assert!(
+        why.contains("through volunteers: the volunteer says: "),
+        "{why}"
+    );
 }

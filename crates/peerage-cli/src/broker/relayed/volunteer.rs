@@ -29,7 +29,7 @@ Examples:
   peerage broker volunteer --broker KEY@broker.example:8080 --key v.key --allow 0.0.0.0/0:8233
   peerage broker volunteer --pairing pairing.txt --key v.key --allow 0.0.0.0/0:1-65535 --rate 1000000"
 )]
-pub(super) struct Args {
+pub(in crate::broker) struct Args {
     /// The broker, as `broker serve` prints it.
     #[arg(
         long,

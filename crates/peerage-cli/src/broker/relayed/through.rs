@@ -5,19 +5,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use peerage::Failure as _;
-use peerage::UnixTime;
 use peerage::inproxy::call::BrokerClient;
-use peerage::inproxy::client::{ClientConfig, Dialer, LocalEvent, Login, Where, serve_socks};
+use peerage::inproxy::client::{ClientConfig, Dialer, Where};
 use peerage::inproxy::matcher::{NatType, NetworkType};
 use peerage::inproxy::transport::{Quic, QuicConfig};
 use peerage::inproxy::volunteer::OwnNetwork;
 use peerage::inproxy::{BrokerAddress, Invitation, OUTSIDE, Pairing, PartySecret, SignerKey};
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use peerage::{Route, UnixTime};
 
 use crate::args::span;
-use crate::output::{Failed, environment, misused, progress, usage};
+use crate::output::{Failed, misused, progress, usage};
 
 /// What is known of a NAT.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -191,11 +188,8 @@ fn dialer(link: &str, operator: Option<SignerKey>, end: &EndArgs) -> Result<Dial
     Ok(Dialer::new(broker, end.quic(), config, OUTSIDE))
 }
 
-/// `--via` of commands that dial peers.
-///
-/// Their connections run through a SOCKS5 proxy of this process, on loopback and under a password of
-/// its own, so all that holds for proxies holds here: names are resolved by the volunteer, nothing
-/// goes around it, and peers are told nothing of us.
+/// `--via` of commands that dial peers: their connections go through volunteers and nowhere else, and
+/// are proxied ones, so peers are told nothing of us.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Via {
     /// Dial through volunteers only: an invitation or a pairing link, or a file that holds one.
@@ -213,19 +207,19 @@ pub(crate) struct Via {
 }
 
 impl Via {
-    /// This proxy, or the one that leads through volunteers; not both, wherever the two were given.
-    pub(crate) async fn or(&self, proxy: Option<String>) -> Result<Option<String>, Failed> {
-        match (self.url().await?, proxy) {
-            (Some(_), Some(_)) => Err(misused("--proxy and --via exclude each other")),
-            (via, proxy) => Ok(via.or(proxy)),
-        }
+    /// Whether it was asked for.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.via.is_some()
     }
 
-    /// The proxy that leads through volunteers, if it was asked for. Runs as long as the process.
-    async fn url(&self) -> Result<Option<String>, Failed> {
+    /// This route, or the one that leads through volunteers; not both.
+    pub(crate) fn or(&self, other: Route) -> Result<Route, Failed> {
         let Some(link) = &self.via else {
-            return Ok(None);
+            return Ok(other);
         };
+        if !matches!(other, Route::Direct) {
+            return Err(misused("--proxy and --via exclude each other"));
+        }
         let end = EndArgs {
             nat: NatArg::Unknown,
             network_kind: NetworkKindArg::Unknown,
@@ -234,33 +228,6 @@ impl Via {
             stun: Vec::new(),
             silence: QuicConfig::default().silence,
         };
-        let dialer = dialer(link, None, &end)?;
-        let listener = TcpListener::bind("127.0.0.1:0").await;
-        let listener = listener.map_err(|error| environment(error, "no port for --via"))?;
-        let at = listener
-            .local_addr()
-            .map_err(|error| environment(error, "no port for --via"))?;
-        let password = SignerKey(OUTSIDE.bytes()).to_string();
-        let login = Login::new("via", &password);
-        let (sender, mut events) = mpsc::channel(64);
-        tokio::spawn(serve_socks(
-            listener,
-            dialer,
-            Some(login),
-            sender,
-            std::future::pending(),
-        ));
-        tokio::spawn(async move {
-            while let Some(event) = events.recv().await {
-                if let LocalEvent::Failed { target, error } = event {
-                    let advice = error.reason();
-                    progress(&format!(
-                        "through volunteers to {target}: {error} ({})",
-                        advice.advice()
-                    ));
-                }
-            }
-        });
-        Ok(Some(format!("socks5h://via:{password}@{at}")))
+        Ok(Route::by(dialer(link, None, &end)?))
     }
 }

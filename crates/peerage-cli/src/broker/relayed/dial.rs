@@ -21,7 +21,7 @@ Examples:
   peerage broker dial --via invitation.txt --to mainnet.seeder.zfnd.org:8233 --listen 127.0.0.1:18233
   peerage broker dial --via pairing.txt --socks --listen 127.0.0.1:1080"
 )]
-pub(super) struct Args {
+pub(in crate::broker) struct Args {
     #[command(flatten)]
     through: ThroughArgs,
 

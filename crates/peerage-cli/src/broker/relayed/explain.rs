@@ -23,7 +23,7 @@ are rounded up to multiples of 8 by the broker. Exit code: 0 if the destination 
 Example:
   peerage broker explain --via invitation.txt 192.0.2.1:8233"
 )]
-pub(super) struct Args {
+pub(in crate::broker) struct Args {
     #[command(flatten)]
     through: ThroughArgs,
 
