@@ -512,7 +512,7 @@ fn a_node_keeps_peers_through_a_volunteer_and_remembers_the_volunteers_words() {
     assert_eq!(failed["reason"]["kind"], "connection_refused", "{failed}");
     let words = failed["reason"]["message"].as_str().unwrap();
     assert!(words.contains("the volunteer says: "), "{failed}");
-    assert_eq!(node.interrupt(), 0);
+    assert_eq!(node.interrupt(), 130);
     let why = text(&output(&[
         "why",
         "--data",
