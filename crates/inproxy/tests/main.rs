@@ -8,6 +8,8 @@ mod common;
 
 mod abuse;
 mod broker;
+#[cfg(feature = "webrtc")]
+mod choice;
 mod relay;
 mod transport;
 mod vanish;
