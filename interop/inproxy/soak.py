@@ -6,7 +6,7 @@ usage: soak.py PEERAGE [--count 1000] [--at-once 16]
 A broker, two volunteers, a client (a SOCKS5 listener) and a destination on loopback. Most connections
 carry up to 256 KiB there and back, ended by either side first; some are broken off in the middle, some
 go to a port where nobody listens. Memory and descriptors of the four processes are read while nothing
-is under way: after the first tenth, and at the end. At last one volunteer is stopped with a client in its
+is under way, after each sixth: at the end there may be no more than in the first half. At last one volunteer is stopped with a client in its
 hands, and one while it relays: when is the client told?
 
 Prints one line of JSON. Exit code: 0 if all went well and nothing grew, 1 if not.
@@ -31,6 +31,8 @@ import time
 
 # The longest anything is waited for, in seconds.
 LIMIT = 60
+# The connections are made in so many parts.
+PARTS = 6
 # What may be more at the end, besides noise of the allocator: bytes in all of a process, descriptors.
 MORE_MEMORY, MORE_DESCRIPTORS = 8 << 20, 4
 
@@ -168,10 +170,10 @@ def send(sock, body):
     sock.shutdown(socket.SHUT_WR)
 
 
-def many(work, count, at_once):
+def many(work, numbers, at_once):
     """Does the numbered pieces of work; gives what became of how many, and what went wrong."""
     counts, wrong, lock = {}, [], threading.Lock()
-    numbers = iter(range(count))
+    numbers = iter(numbers)
 
     def worker():
         while True:
@@ -246,6 +248,8 @@ def main():
         broker = run(
             "broker", "serve", "--dir", op, "--listen", "127.0.0.1:0",
             "--loopback-for-tests", "--reports", f"{folder}/reports",
+            # All of them have one address.
+            "--offers-per-minute", "10000",
         )  # fmt: skip
         line = broker.line("type", "broker")
         at = ("127.0.0.1", int(line["listen"].rsplit(":", 1)[1]))
@@ -276,20 +280,25 @@ def main():
         ports = (echo.server_address[1], closed.getsockname()[1])
         parties = {"broker": broker, "volunteer_1": helpers[0], "volunteer_2": helpers[1], "client": client}
 
-        first = max(args.count // 10, 1)
-        warm, wrong = many(lambda n: one(proxy, *ports, n), first, args.at_once)
-        before = at_rest(parties)
-        began = time.monotonic()
-        counts, more = many(lambda n: one(proxy, *ports, n), args.count - first, args.at_once)
-        took = time.monotonic() - began
-        after = at_rest(parties)
-        wrong += more
-        for name in parties:
-            memory = (after[name]["kib"] - before[name]["kib"]) << 10
-            if memory > MORE_MEMORY:
-                wrong.append(f"{name} has {memory >> 10} KiB more")
-            if after[name]["descriptors"] - before[name]["descriptors"] > MORE_DESCRIPTORS:
-                wrong.append(f"{name} has more descriptors")
+        counts, wrong, samples, took = {}, [], [], 0.0
+        for part in range(PARTS):
+            began = time.monotonic()
+            numbers = range(args.count * part // PARTS, args.count * (part + 1) // PARTS)
+            done, more = many(lambda n: one(proxy, *ports, n), numbers, args.at_once)
+            took += time.monotonic() - began
+            samples.append(at_rest(parties))
+            wrong += more
+            for what, number in done.items():
+                counts[what] = counts.get(what, 0) + number
+        # The first half may still find its size.
+        half = samples[: (PARTS + 1) // 2]
+        for name, last in samples[-1].items():
+            memory = last["kib"] - max(sample[name]["kib"] for sample in half)
+            if memory > MORE_MEMORY >> 10:
+                wrong.append(f"{name} has {memory} KiB more than in the first half")
+            descriptors = max(sample[name]["descriptors"] for sample in half)
+            if last["descriptors"] - descriptors > MORE_DESCRIPTORS:
+                wrong.append(f"{name} has more descriptors than in the first half")
 
         # Stopped while it relays: the end comes by its silence.
         for helper in helpers:
@@ -333,14 +342,14 @@ def main():
         with open(f"{folder}/reports") as reports:
             records = sum(1 for _ in reports)
 
-    for what, number in warm.items():
-        counts[what] = counts.get(what, 0) + number
     result = {
         "connections": counts,
         "seconds": round(took, 1),
         "records": records,
-        "before": before,
-        "after": after,
+        "kib": {name: [sample[name]["kib"] for sample in samples] for name in parties},
+        "descriptors": {
+            name: [sample[name]["descriptors"] for sample in samples] for name in parties
+        },
         "told_after_s": {"relaying": round(told_relaying, 2), "matched": round(told_matched, 2)},
         "load": round(os.getloadavg()[0], 1),
         "wrong": wrong[:20],

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use peerage::inproxy::broker::{Broker, BrokerConfig, Report};
-use peerage::inproxy::matcher::Country;
+use peerage::inproxy::matcher::{Country, Rate};
 use peerage::inproxy::{ActiveList, OUTSIDE, SignerKey, SignerSecret, StaticTable};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -57,6 +57,16 @@ pub(in crate::broker) struct Args {
     #[arg(long = "refuse-country", value_name = "CODE", value_parser = country)]
     refused: Vec<Country>,
 
+    /// How many offers one address may make a minute, half of them at once. Those behind one NAT share
+    /// an address.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 120,
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    offers_per_minute: u32,
+
     /// Append a signed record of each introduction to this file, a line of JSON each.
     #[arg(long, value_name = "FILE")]
     reports: Option<PathBuf>,
@@ -90,6 +100,14 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
         tags: args.tags.iter().cloned().collect(),
     };
     config.matcher.extras.refused_countries = args.refused.iter().copied().collect();
+    if let Some(offers) = &mut config.matcher.extras.offer_limits {
+        offers.rate = Some(Rate {
+            per_minute: args.offers_per_minute,
+            burst: (args.offers_per_minute / 2).max(1),
+        });
+        // Those that wait are a part of them; by default a quarter.
+        offers.entries = offers.entries.max(args.offers_per_minute / 4);
+    }
     if let Some(path) = &args.places {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(path);
