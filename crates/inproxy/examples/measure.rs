@@ -237,6 +237,7 @@ async fn matches(count: usize, pairs: usize) {
                 let answer = Call::Answer(Answer {
                     connection: matched.connection,
                     description: description(),
+                    proof: Bytes::new(),
                 });
                 // One whose client is done is none of our concern.
                 let _ = volunteer.call(&answer, soon()).await;

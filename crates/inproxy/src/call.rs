@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::envelope::{CALL_PATH, Envelope, HELLO_PATH, SessionId};
 use crate::invitation::BrokerAddress;
-use crate::keys::PartySecret;
+use crate::keys::{PartySecret, SignerSecret};
 use crate::message::{Call, MAX_MESSAGE_LEN, Reply};
 use crate::noise::{Calling, NoiseError, Session};
 use crate::outside::Outside;
@@ -182,6 +182,11 @@ impl BrokerClient {
             session: Mutex::const_new(None),
             idle: std::sync::Mutex::new(Vec::new()),
         }
+    }
+
+    /// The key that a volunteer under this identity signs with.
+    pub(crate) fn signer(&self) -> SignerSecret {
+        crate::proof::signer(&self.secret)
     }
 
     /// Which broker.

@@ -55,6 +55,9 @@ pub struct Pairing {
     pub broker: BrokerAddress,
     /// The personal compartment, 32 random bytes.
     pub compartment: CompartmentId,
+    /// The key that the volunteer signs its answers with, so that nobody can answer in its place; a
+    /// pairing without it believes the broker.
+    pub volunteer: Option<SignerKey>,
     /// Signed destination entries, each as encoded, at most 8.
     pub entries: Vec<Bytes>,
 }
@@ -251,7 +254,7 @@ impl Invitation {
 impl Pairing {
     const SCHEME: &'static str = "peerage-pairing:";
     const MAX_LEN: usize =
-        1 + 3 + MAX_ADDRESS_LEN + 32 + 32 + 1 + MAX_ENTRIES * (3 + MAX_ENTRY_LEN);
+        1 + 3 + MAX_ADDRESS_LEN + 32 + 32 + 32 + 1 + MAX_ENTRIES * (3 + MAX_ENTRY_LEN);
 
     /// Writes it as a link.
     ///
@@ -259,9 +262,12 @@ impl Pairing {
     /// When it has more in it than fits.
     pub fn to_link(&self) -> Result<String, TooLong> {
         let mut writer = Writer::new(Self::MAX_LEN);
-        writer.u8(1);
+        writer.u8(if self.volunteer.is_some() { 2 } else { 1 });
         write_broker(&mut writer, &self.broker);
         writer.bytes(&self.compartment.0);
+        if let Some(volunteer) = self.volunteer {
+            writer.bytes(&volunteer.0);
+        }
         write_entries(&mut writer, &self.entries);
         let bytes = writer.finish()?;
         Ok(format!("{}{}", Self::SCHEME, URL_SAFE_NO_PAD.encode(bytes)))
@@ -274,14 +280,24 @@ impl Pairing {
     pub fn from_link(text: &str) -> Result<Self, LinkError> {
         let bytes = link_bytes(text, Self::SCHEME)?;
         let mut reader = Reader::new(&bytes);
-        read_version(&mut reader)?;
+        let has_key = match reader.u8("version")? {
+            1 => false,
+            2 => true,
+            got => return Err(bad("version", 0, got).into()),
+        };
         let broker = read_broker(&mut reader)?;
         let compartment = CompartmentId(reader.fixed("compartment")?);
+        let volunteer = if has_key {
+            Some(SignerKey(reader.fixed("volunteer")?))
+        } else {
+            None
+        };
         let entries = read_entries(&mut reader)?;
         reader.finish()?;
         Ok(Self {
             broker,
             compartment,
+            volunteer,
             entries,
         })
     }
@@ -412,11 +428,15 @@ mod tests {
 
     #[test]
     fn a_pairing_reads_back_and_fits_a_code() {
-        let pairing = Pairing {
+        let mut pairing = Pairing {
             broker: broker(),
             compartment: CompartmentId([8; 32]),
+            volunteer: None,
             entries: Vec::new(),
         };
+        let link = pairing.to_link().unwrap();
+        assert_eq!(link.parse(), Ok(pairing.clone()));
+        pairing.volunteer = Some(SignerKey([9; 32]));
         let link = pairing.to_link().unwrap();
         assert_eq!(link.parse(), Ok(pairing));
         let code = qr_code(&link).unwrap();

@@ -31,6 +31,7 @@ pub mod noise;
 pub mod opening;
 pub mod outside;
 pub mod policy;
+pub mod proof;
 pub mod refusal;
 pub mod transport;
 pub mod volunteer;

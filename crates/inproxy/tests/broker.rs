@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::common::calls::{
     announce, answer, call, described, matched, network, offer, offering, refused, until,
 };
-use crate::common::{COMMON, OUTSIDE, Running, entry, entry_for, soon};
+use crate::common::{COMMON, OUTSIDE, Running, entry, entry_for, metrics, soon};
 
 #[tokio::test]
 async fn a_client_and_a_volunteer_get_each_others_descriptions_and_nothing_else() {
@@ -552,14 +552,7 @@ async fn metrics_are_rounded_and_name_no_caller() {
     let caller = Arc::new(broker.caller());
     let waiting = call(&caller, announce());
     until(&caller, true, false).await;
-    let mut stream = TcpStream::connect(broker.address.target.to_string())
-        .await
-        .unwrap();
-    let get = b"GET /metrics HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n";
-    stream.write_all(get).await.unwrap();
-    let (status, body) = read_response(&mut stream).await;
-    let text = String::from_utf8(body).unwrap();
-    assert_eq!(status, 200);
+    let text = metrics(&broker).await;
     let line = "peerage_broker_waiting{side=\"volunteer\",nat=\"strict\"} 8";
     assert!(text.lines().any(|other| other == line), "{text}");
     for line in text.lines() {

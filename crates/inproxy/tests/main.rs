@@ -10,6 +10,8 @@ mod abuse;
 mod broker;
 #[cfg(feature = "webrtc")]
 mod choice;
+mod operator;
+mod proof;
 mod relay;
 mod transport;
 mod vanish;

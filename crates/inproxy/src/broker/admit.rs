@@ -12,7 +12,7 @@ use peerage_net::{Host, Target};
 use super::config::BrokerConfig;
 use super::owner::Purpose;
 use crate::address::{Reach, reach};
-use crate::compartments::State;
+use crate::compartments::{CompartmentList, State};
 use crate::description::Description;
 use crate::destination::DestinationError;
 use crate::filter::Filter;
@@ -28,6 +28,7 @@ pub(super) type Admitted<T> = (Box<T>, Vec<CompartmentId>, Vec<CompartmentId>);
 
 pub(super) struct Admission<'a> {
     pub(super) config: &'a BrokerConfig,
+    pub(super) compartments: &'a CompartmentList,
     pub(super) outside: Outside,
     pub(super) from: SocketAddr,
     pub(super) now: Instant,
@@ -90,7 +91,7 @@ impl Admission<'_> {
         call: message::Announce,
     ) -> Result<Admitted<Announcement>, Refusal> {
         let common = if call.personal.is_empty() {
-            let assigned = self.config.compartments.assign(&volunteer);
+            let assigned = self.compartments.assign(&volunteer);
             let text = "this broker has no common compartment: ask for a pairing link";
             vec![assigned.ok_or_else(|| no(Code::Compartment, text))?]
         } else {
@@ -141,7 +142,7 @@ impl Admission<'_> {
             return Err(no(Code::BadRequest, text));
         }
         for id in &call.common {
-            let mut known = self.config.compartments.iter();
+            let mut known = self.compartments.iter();
             let text = match known.find(|(other, _)| other == id) {
                 Some((_, State::Active)) => continue,
                 Some((_, State::Retired)) => "the compartment is retired: ask for a new invitation",

@@ -1,8 +1,8 @@
 //! The broker's HTTP: bodies in, bodies out.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use axum::Router;
@@ -22,6 +22,7 @@ use super::metrics::{Metrics, TurnedAway};
 use super::owner::{CallId, Caller, Command, ConnectionNumber, Gone, numbers};
 use super::rate::{Group, Rates};
 use super::sessions::{Live, Sessions};
+use crate::compartments::CompartmentList;
 use crate::envelope::{CALL_PATH, Envelope, HELLO_PATH, SessionId};
 use crate::message::{Answer, Call, MAX_MESSAGE_LEN, Reply};
 use crate::noise::{Answering, NoiseError};
@@ -31,6 +32,7 @@ use crate::refusal::{Code, Refusal};
 /// What every request can reach.
 pub(super) struct Shared {
     pub(super) config: BrokerConfig,
+    pub(super) compartments: RwLock<Arc<CompartmentList>>,
     pub(super) outside: Outside,
     pub(super) sessions: Sessions,
     pub(super) hellos: std::sync::Mutex<Rates>,
@@ -125,6 +127,13 @@ impl Shared {
         Envelope::decode(&body).map_err(|_| MALFORMED)
     }
 
+    /// The list as it is now.
+    pub(super) fn compartments(&self) -> Arc<CompartmentList> {
+        // Cloning and replacing leave it sound.
+        let list = self.compartments.read();
+        Arc::clone(&list.unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(super) async fn stats(&self) -> Option<Stats> {
         let (reply, stats) = oneshot::channel();
         self.commands.send(Command::Stats { reply }).await.ok()?;
@@ -140,7 +149,7 @@ impl Shared {
         let group = Group::of(via.from.ip());
         let taken = {
             let rates = self.hellos.lock();
-            let mut rates = rates.unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut rates = rates.unwrap_or_else(PoisonError::into_inner);
             rates.take(now, group)
         };
         taken.map_err(|_| LIMITED)?;
@@ -221,8 +230,10 @@ impl Shared {
         live: &Arc<Live>,
         call: Call,
     ) -> Result<Result<Reply, Away>, Refusal> {
+        let compartments = self.compartments();
         let admission = Admission {
             config: &self.config,
+            compartments: &compartments,
             outside: self.outside,
             from: via.from,
             now: Instant::now(),
@@ -259,6 +270,7 @@ impl Shared {
             Call::Answer(Answer {
                 connection,
                 description,
+                proof,
             }) => {
                 // In which kind of compartment they met only the owner knows.
                 let common = admission.description(&description, false);
@@ -267,6 +279,7 @@ impl Shared {
                     volunteer,
                     connection,
                     description: Box::new(ByKind { common, personal }),
+                    proof,
                     reply,
                 }
             }
@@ -278,6 +291,12 @@ impl Shared {
             Call::Coming { connection } => Command::Coming {
                 volunteer,
                 connection,
+                reply,
+            },
+            Call::Outcome { connection, opened } => Command::Outcome {
+                volunteer,
+                connection,
+                opened,
                 reply,
             },
             Call::Explain => Command::Explain {

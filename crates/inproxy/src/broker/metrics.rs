@@ -8,7 +8,7 @@ use peerage_matcher::{Class, Stats};
 use crate::refusal::Code;
 
 /// Names of calls, in the order of their counters.
-const CALLS: [&str; 7] = [
+const CALLS: [&str; 8] = [
     "announce",
     "offer",
     "answer",
@@ -16,6 +16,7 @@ const CALLS: [&str; 7] = [
     "explain",
     "stats",
     "coming",
+    "outcome",
 ];
 /// Why requests are turned away before there is a call in them.
 const TURNED_AWAY: [&str; 7] = [
@@ -47,6 +48,8 @@ pub(super) struct Metrics {
     calls: [[AtomicU64; Code::ALL.len() + 1]; CALLS.len()],
     turned_away: [AtomicU64; TURNED_AWAY.len()],
     pub(super) reports_lost: AtomicU64,
+    /// Paths by the client's class, the volunteer's, and whether they opened.
+    paths: [[[AtomicU64; 2]; 3]; 3],
     /// Volunteers that were given a client and said nothing.
     pub(super) silent: AtomicU64,
 }
@@ -66,6 +69,17 @@ impl Metrics {
                 .map_or(0, |at| at + 1)
         });
         if let Some(counter) = call.and_then(|call| self.calls[call].get(outcome)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A path between a client and a volunteer of these classes opened, or did not.
+    pub(super) fn path(&self, (client, volunteer): (Class, Class), opened: bool) {
+        let place = |class| Class::ALL.iter().position(|other| *other == class);
+        let counter = place(client)
+            .zip(place(volunteer))
+            .and_then(|(c, v)| self.paths.get(c)?.get(v)?.get(usize::from(opened)));
+        if let Some(counter) = counter {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -93,6 +107,17 @@ impl Metrics {
         line("sessions", "", sessions as u64);
         let matches = stats.matches.iter().flatten().sum();
         line("matches_total", "", matches);
+        for (client, row) in Class::ALL.iter().zip(&self.paths) {
+            for (volunteer, counters) in Class::ALL.iter().zip(row) {
+                for (outcome, counter) in ["failed", "opened"].iter().zip(counters) {
+                    let (client, volunteer) = (client.name(), volunteer.name());
+                    let labels = format!(
+                        "{{client=\"{client}\",volunteer=\"{volunteer}\",outcome=\"{outcome}\"}}"
+                    );
+                    line("paths_total", &labels, counter.load(Ordering::Relaxed));
+                }
+            }
+        }
         for (call, outcomes) in CALLS.iter().zip(&self.calls) {
             for (at, counter) in outcomes.iter().enumerate() {
                 let count = counter.load(Ordering::Relaxed);

@@ -9,6 +9,7 @@ mod config;
 mod http;
 mod metrics;
 mod owner;
+mod post;
 mod rate;
 mod report;
 mod sessions;
@@ -19,7 +20,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -35,8 +36,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 pub use config::{BrokerConfig, Limits};
+pub use post::{BadReportsUrl, PostError, ReportsUrl, post};
 pub use report::Report;
 
+use crate::compartments::CompartmentList;
 use crate::outside::Outside;
 use http::{Shared, Via};
 use metrics::{Metrics, TurnedAway};
@@ -59,6 +62,21 @@ const NO_ROOM_WAIT: Duration = Duration::from_millis(50);
 pub struct Broker {
     shared: Arc<Shared>,
     router: Router,
+}
+
+/// Changes a broker that runs.
+#[derive(Clone)]
+pub struct Control(Arc<Shared>);
+
+impl Control {
+    /// From now on these are the common compartments. Who waits already goes on waiting where it is, so no
+    /// match is lost; a retired compartment takes no new offer, and is empty once the announcements in it
+    /// have had their time.
+    pub fn set_compartments(&self, list: CompartmentList) {
+        // Cloning and replacing leave it sound.
+        let compartments = self.0.compartments.write();
+        *compartments.unwrap_or_else(PoisonError::into_inner) = Arc::new(list);
+    }
 }
 
 /// Open connections, in all and by group.
@@ -118,7 +136,9 @@ impl Broker {
         let limits = config.limits;
         let owner = Owner::new(matcher, gone2, reports, metrics2, limits.attention, outside);
         tokio::spawn(owner.run(received));
+        let compartments = std::mem::take(&mut config.compartments);
         let shared = Arc::new(Shared {
+            compartments: RwLock::new(Arc::new(compartments)),
             sessions: Sessions::new(limits, now),
             hellos: Mutex::new(Rates::new(limits.handshakes_per_minute)),
             config,
@@ -130,6 +150,11 @@ impl Broker {
         });
         let router = http::router(Arc::clone(&shared));
         Ok(Self { shared, router })
+    }
+
+    /// What changes while it runs.
+    pub fn control(&self) -> Control {
+        Control(Arc::clone(&self.shared))
     }
 
     /// Serves until `stop` is done: then every held call is answered, and connections end.

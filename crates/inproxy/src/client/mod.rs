@@ -16,9 +16,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::call::{BrokerClient, CallError};
 use crate::description::Description;
 use crate::destination::SignedEntry;
+use crate::keys::SignerKey;
 use crate::message::{Call, Offer, Reply};
 use crate::opening::{self, OpeningError};
 use crate::outside::Outside;
+use crate::proof;
 use crate::transport::{Channel, Prepared as _, Role, Transport, TransportError};
 use crate::volunteer::OwnNetwork;
 
@@ -40,6 +42,9 @@ pub struct ClientConfig {
     pub network: OwnNetwork,
     /// Where it asks.
     pub compartments: Where,
+    /// In personal compartments: the keys of the volunteers it knows, from pairings. An answer that none of
+    /// them has signed is not taken, whatever the broker says. None: any answer is.
+    pub pins: Vec<SignerKey>,
     /// Signed destination entries, as encoded. The first that covers a destination is used.
     pub entries: Vec<Bytes>,
     /// Volunteers that are tried at the same time. The default is 2.
@@ -59,6 +64,7 @@ impl ClientConfig {
         Self {
             network: OwnNetwork::default(),
             compartments,
+            pins: Vec::new(),
             entries,
             race: 2,
             stagger: Duration::from_millis(400),
@@ -81,6 +87,11 @@ pub enum DialError {
     /// The broker.
     #[error(transparent)]
     Broker(#[from] CallError),
+    /// Somebody answered in the place of the volunteer that the pairing names.
+    #[error(
+        "the answer is not of the volunteer that the pairing names: somebody answers in its place"
+    )]
+    OtherVolunteer,
     /// The path to the volunteer.
     #[error("a volunteer was found, but not reached: {0}")]
     Path(#[from] TransportError),
@@ -113,7 +124,7 @@ impl DialError {
     fn is_final(&self) -> bool {
         match self {
             Self::Opening(OpeningError::NotConnected { verdict, .. }) => verdict.is_final(),
-            Self::Opening(_) | Self::TryTimedOut => false,
+            Self::Opening(_) | Self::TryTimedOut | Self::OtherVolunteer => false,
             Self::NoEntry { .. }
             | Self::Broker(_)
             | Self::Path(_)
@@ -142,6 +153,7 @@ impl Failure for DialError {
     fn kind(&self) -> Kind {
         match self {
             Self::NoEntry { .. } => Kind::Usage,
+            Self::OtherVolunteer => Kind::WrongIdentity,
             Self::Broker(error) => error.kind(),
             Self::Path(error) => error.kind(),
             Self::Opening(error) => error.kind(),
@@ -157,7 +169,7 @@ impl Failure for DialError {
             Self::Opening(error) => error.blame(),
             Self::TimedOut { .. } | Self::TryTimedOut => Blame::Network,
             Self::GaveUp { last, .. } => last.blame(),
-            Self::NoEntry { .. } => self.kind().blame(),
+            Self::NoEntry { .. } | Self::OtherVolunteer => self.kind().blame(),
         }
     }
 
@@ -167,7 +179,8 @@ impl Failure for DialError {
             Self::Broker(error) => error.retry(),
             Self::Path(error) => error.retry(),
             Self::Opening(error) => error.retry(),
-            Self::TryTimedOut => Retry::Now,
+            // Whoever is there, the next may be the right one.
+            Self::TryTimedOut | Self::OtherVolunteer => Retry::Now,
             Self::TimedOut { .. } | Self::GaveUp { .. } => Retry::After(Duration::from_secs(60)),
         }
     }
@@ -190,7 +203,7 @@ impl Failure for DialError {
             Self::GaveUp { tries, last } => Detail::none()
                 .with("tries", *tries)
                 .with("last", last.kind().name()),
-            Self::TryTimedOut => Detail::none(),
+            Self::TryTimedOut | Self::OtherVolunteer => Detail::none(),
         }
     }
 }
@@ -363,6 +376,11 @@ impl<T: Transport> Inner<T> {
             return Err(CallError::WrongReply.into());
         };
         let remote = Description::decode(&answered.description).map_err(CallError::from)?;
+        let proven =
+            |key: &SignerKey| proof::holds(*key, prepared.description(), &remote, &answered.proof);
+        if !self.config.pins.is_empty() && !self.config.pins.iter().any(proven) {
+            return Err(DialError::OtherVolunteer);
+        }
         let connecting = prepared.connect(kind, Role::Client, &remote, deadline);
         let mut channel = connecting.await?;
         opening::ask(&mut channel).await?;

@@ -6,8 +6,8 @@ use peerage_matcher::{CompartmentId, ConnectionId, NetworkProtocol};
 
 use super::network::{Network, read_network, write_network};
 use super::{
-    MAX_COMPARTMENTS, MAX_DESTINATION_LEN, MAX_MESSAGE_LEN, VERSION, begin, read_bytes,
-    read_connection, read_description,
+    MAX_COMPARTMENTS, MAX_DESTINATION_LEN, MAX_MESSAGE_LEN, VERSION, begin, read_bool, read_bytes,
+    read_connection, read_description, read_proof,
 };
 use crate::destination::{SignedEntry, protocol_number, read_protocol};
 use crate::wire::{bad, read_text};
@@ -30,6 +30,13 @@ pub enum Call {
     Coming {
         /// To which client.
         connection: ConnectionId,
+    },
+    /// What became of the path to a client that a volunteer answered.
+    Outcome {
+        /// To which.
+        connection: ConnectionId,
+        /// Whether it opened.
+        opened: bool,
     },
     /// Why do the calls of this session wait?
     Explain,
@@ -78,6 +85,8 @@ pub struct Answer {
     pub connection: ConnectionId,
     /// The session description.
     pub description: Bytes,
+    /// In personal compartments, what proves that it is the volunteer's: see [`crate::proof`].
+    pub proof: Bytes,
 }
 
 fn write_ids(writer: &mut Writer, ids: &[CompartmentId]) {
@@ -127,13 +136,17 @@ impl Call {
                 writer
                     .u8(3)
                     .bytes(&answer.connection.0)
-                    .var_text(&answer.description);
+                    .var_text(&answer.description)
+                    .var_text(&answer.proof);
             }
             Self::AnswerError { connection } => {
                 writer.u8(4).bytes(&connection.0);
             }
             Self::Coming { connection } => {
                 writer.u8(7).bytes(&connection.0);
+            }
+            Self::Outcome { connection, opened } => {
+                writer.u8(8).bytes(&connection.0).u8((*opened).into());
             }
             Self::Explain => {
                 writer.u8(5);
@@ -171,12 +184,17 @@ impl Call {
             3 => Self::Answer(Answer {
                 connection: read_connection(&mut reader)?,
                 description: read_description(&mut reader)?,
+                proof: read_proof(&mut reader)?,
             }),
             4 => Self::AnswerError {
                 connection: read_connection(&mut reader)?,
             },
             5 => Self::Explain,
             6 => Self::Stats,
+            8 => Self::Outcome {
+                connection: read_connection(&mut reader)?,
+                opened: read_bool(&mut reader, "opened")?,
+            },
             7 => Self::Coming {
                 connection: read_connection(&mut reader)?,
             },
@@ -194,6 +212,7 @@ impl Call {
             Self::Answer(_) => "answer",
             Self::AnswerError { .. } => "answer_error",
             Self::Coming { .. } => "coming",
+            Self::Outcome { .. } => "outcome",
             Self::Explain => "explain",
             Self::Stats => "stats",
         }

@@ -14,6 +14,7 @@ use peerage_core::wire::{ReadError, Reader};
 use peerage_matcher::ConnectionId;
 
 use crate::description::Description;
+use crate::keys::SIGNATURE_LEN;
 use crate::wire::bad;
 
 pub use call::{Announce, Answer, Call, Offer};
@@ -43,6 +44,16 @@ fn read_bytes(
 
 fn read_description(reader: &mut Reader<'_>) -> Result<Bytes, ReadError> {
     read_bytes(reader, "description", Description::MAX_LEN)
+}
+
+/// Nothing, or a signature.
+fn read_proof(reader: &mut Reader<'_>) -> Result<Bytes, ReadError> {
+    let offset = reader.offset();
+    let proof = read_bytes(reader, "proof", SIGNATURE_LEN)?;
+    match proof.len() {
+        0 | SIGNATURE_LEN => Ok(proof),
+        got => Err(bad("proof", offset, got as u64)),
+    }
 }
 
 fn read_connection(reader: &mut Reader<'_>) -> Result<ConnectionId, ReadError> {

@@ -6,7 +6,7 @@ use peerage_matcher::{ConnectionId, NetworkProtocol};
 
 use super::{
     MAX_DESTINATION_LEN, MAX_EXPLANATIONS, MAX_MESSAGE_LEN, VERSION, begin, read_bool,
-    read_connection, read_description,
+    read_connection, read_description, read_proof,
 };
 use crate::destination::{protocol_number, read_protocol};
 use crate::refusal::Refusal;
@@ -41,6 +41,8 @@ pub struct Answered {
     pub transport: u8,
     /// The volunteer's session description.
     pub description: Bytes,
+    /// The volunteer's proof of it, as it gave it.
+    pub proof: Bytes,
 }
 
 /// Why one call waits. Numbers of others are rounded up to multiples of 8.
@@ -81,7 +83,7 @@ pub enum Reply {
         /// Whether it is.
         delivered: bool,
     },
-    /// To an answer error, or to one that is coming: whether an answer was awaited.
+    /// To an answer error, to one that is coming, or to an outcome: whether it was awaited.
     Noted {
         /// Whether it was.
         awaited: bool,
@@ -119,7 +121,8 @@ impl Reply {
                     .u8(2)
                     .bytes(&answered.connection.0)
                     .u8(answered.transport)
-                    .var_text(&answered.description);
+                    .var_text(&answered.description)
+                    .var_text(&answered.proof);
             }
             Self::Taken { delivered } => {
                 writer.u8(3).u8((*delivered).into());
@@ -173,6 +176,7 @@ impl Reply {
                 connection: read_connection(&mut reader)?,
                 transport: reader.u8("transport")?,
                 description: read_description(&mut reader)?,
+                proof: read_proof(&mut reader)?,
             }),
             3 => Self::Taken {
                 delivered: read_bool(&mut reader, "delivered")?,

@@ -48,12 +48,17 @@ fn calls() -> Vec<Call> {
         Call::Answer(Answer {
             connection: ConnectionId([3; 32]),
             description: Bytes::from_static(b"description"),
+            proof: Bytes::from_static(&[6; 64]),
         }),
         Call::AnswerError {
             connection: ConnectionId([4; 32]),
         },
         Call::Coming {
             connection: ConnectionId([5; 32]),
+        },
+        Call::Outcome {
+            connection: ConnectionId([6; 32]),
+            opened: true,
         },
         Call::Explain,
         Call::Stats,
@@ -75,6 +80,7 @@ fn replies() -> Vec<Reply> {
             connection: ConnectionId([3; 32]),
             transport: 1,
             description: Bytes::new(),
+            proof: Bytes::new(),
         }),
         Reply::Taken { delivered: true },
         Reply::Noted { awaited: false },

@@ -14,6 +14,7 @@ use crate::description::{Description, TransportKind};
 use crate::message::{Answer, Call, Matched, Reply};
 use crate::opening::{self, Verdict};
 use crate::policy::Forbidden;
+use crate::proof;
 use crate::transport::{Channel, Prepared as _, Role, Transport, TransportError, relay};
 
 /// How often a volunteer says that its answer is coming. Most answers need less.
@@ -48,9 +49,19 @@ impl<T: Transport> Inner<T> {
             }
         };
         match self.reach_client(line, &matched, kind).await {
-            Ok(Some(channel)) => self.relay(channel, connection, &target).await,
+            Ok(Some(channel)) => {
+                let told = self.tell_outcome(connection, true);
+                tokio::join!(told, self.relay(channel, connection, &target));
+            }
             Ok(None) => self.event(Event::ClientGone { connection }),
-            Err(error) => self.event(Event::NoPath { connection, error }),
+            Err(error) => {
+                // A client that took another volunteer says nothing of this path.
+                let failed = error != TransportError::CalledOff;
+                self.event(Event::NoPath { connection, error });
+                if failed {
+                    self.tell_outcome(connection, false).await;
+                }
+            }
         }
     }
 
@@ -66,6 +77,14 @@ impl<T: Transport> Inner<T> {
             self.config.allow.check(addr).map_err(Some)?;
         }
         Ok((target, kind))
+    }
+
+    /// What became of the path is counted at the broker, by the classes of the NATs.
+    async fn tell_outcome(&self, connection: ConnectionId, opened: bool) {
+        let deadline = Instant::now() + CALL_TIME;
+        let call = Call::Outcome { connection, opened };
+        // One that is lost is one less in a count.
+        let _ = self.broker.call(&call, deadline).await;
     }
 
     async fn decline(&self, line: HeldLine, connection: ConnectionId) {
@@ -122,9 +141,17 @@ impl<T: Transport> Inner<T> {
             self.decline(line, connection).await;
             return Err(TransportError::NoCandidate);
         };
+        let proof = if matched.personal {
+            let signer = self.broker.signer();
+            proof::prove(&signer, &remote, prepared.description()).to_vec()
+        } else {
+            // A proof would tell strangers which volunteer this is.
+            Vec::new()
+        };
         let call = Call::Answer(Answer {
             connection,
             description,
+            proof: proof.into(),
         });
         let answer_by = Instant::now() + Duration::from_millis(matched.answer_ms.into());
         let answering = async {

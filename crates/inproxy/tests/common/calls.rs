@@ -58,6 +58,7 @@ pub(crate) fn answer(matched: &Matched) -> Call {
     Call::Answer(Answer {
         connection: matched.connection,
         description: described(2, "127.0.0.1:2"),
+        proof: Bytes::new(),
     })
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ipnet::IpNet;
 use peerage_core::UnixTime;
-use peerage_inproxy::broker::{Broker, BrokerConfig};
+use peerage_inproxy::broker::{Broker, BrokerConfig, Control};
 use peerage_inproxy::call::BrokerClient;
 use peerage_inproxy::destination::Hosts;
 use peerage_inproxy::transport::{Channel, Prepared, PreparedUdp, Role, Transport, Udp, UdpConfig};
@@ -200,9 +200,27 @@ pub(crate) fn entry_for(hosts: Hosts, ports: (u16, u16)) -> Bytes {
         .unwrap()
 }
 
+/// The broker's metrics.
+pub(crate) async fn metrics(broker: &Running) -> String {
+    let mut stream = TcpStream::connect(broker.address.target.to_string())
+        .await
+        .unwrap();
+    let get = b"GET /metrics HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut stream, get)
+        .await
+        .unwrap();
+    let mut text = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text)
+        .await
+        .unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    text.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
 /// A broker that runs.
 pub(crate) struct Running {
     pub(crate) address: BrokerAddress,
+    pub(crate) control: Control,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -232,12 +250,14 @@ impl Running {
         change(&mut config);
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let broker = Broker::new(config, OUTSIDE).unwrap();
+        let control = broker.control();
         let serving = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or(()) };
             broker.serve(listener, stopped).await.unwrap();
         });
         Self {
             address,
+            control,
             stop: Some(stop),
             serving,
         }

@@ -4,10 +4,11 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use peerage_inproxy::AllowList;
+use peerage_inproxy::call::BrokerClient;
 use peerage_inproxy::client::{ClientConfig, Dialer, Where};
 use peerage_inproxy::transport::Udp;
 use peerage_inproxy::volunteer::{Event, Stopped, Totals, Volunteer, VolunteerConfig};
+use peerage_inproxy::{AllowList, PartySecret};
 use peerage_net::Target;
 use ring::digest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -52,6 +53,15 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) fn new(broker: &Running, change: impl FnOnce(&mut VolunteerConfig)) -> Self {
+        Self::of(broker, OUTSIDE.bytes(), change)
+    }
+
+    /// One of this key.
+    pub(crate) fn of(
+        broker: &Running,
+        key: [u8; 32],
+        change: impl FnOnce(&mut VolunteerConfig),
+    ) -> Self {
         let mut config = VolunteerConfig {
             allow: AllowList {
                 private: true,
@@ -61,7 +71,8 @@ impl Serving {
         };
         change(&mut config);
         let (sender, events) = mpsc::channel(1024);
-        let volunteer = Volunteer::new(broker.caller(), udp(), config, sender);
+        let caller = BrokerClient::new(broker.address.clone(), PartySecret::new(key), OUTSIDE);
+        let volunteer = Volunteer::new(caller, udp(), config, sender);
         let totals = volunteer.totals();
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async {

@@ -169,10 +169,10 @@ fn what_was_set_over_the_interface_survives_a_reload_that_does_not_speak_of_it()
     }
     // The file speaks of them: it wins.
     let peers = [&*one_at, &*two_at];
-    Config::write(&dir, &top, &peers, "listen = []");
+    Config::write(&dir, top, &peers, "listen = []");
     daemon.send("-HUP");
     daemon.wait("reloaded");
-    Config::write(&dir, &top, &[&one_at], in_file);
+    Config::write(&dir, top, &[&one_at], in_file);
     daemon.send("-HUP");
     daemon.wait("reloaded");
     let after = standings();

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
 use peerage_matcher::{Announcement, CompartmentId, ConnectionId, Offer, Stats, VolunteerId};
 use tokio::sync::{Notify, oneshot};
 
@@ -53,6 +54,7 @@ pub(in crate::broker) enum Command {
         volunteer: VolunteerId,
         connection: ConnectionId,
         description: Box<ByKind>,
+        proof: Bytes,
         reply: oneshot::Sender<Reply>,
     },
     AnswerError {
@@ -63,6 +65,12 @@ pub(in crate::broker) enum Command {
     Coming {
         volunteer: VolunteerId,
         connection: ConnectionId,
+        reply: oneshot::Sender<Reply>,
+    },
+    Outcome {
+        volunteer: VolunteerId,
+        connection: ConnectionId,
+        opened: bool,
         reply: oneshot::Sender<Reply>,
     },
     Explain {

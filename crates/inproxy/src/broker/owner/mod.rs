@@ -2,6 +2,7 @@
 
 mod command;
 mod pairs;
+mod paths;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +13,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use peerage_core::{Failure as _, Retry, UnixTime};
 use peerage_matcher::{
-    Action, Announcement, AnnouncementError, AnnouncementId, Compartments, ConnectionId, Matcher,
-    Offer, OfferError, OfferId, Shared, Taken, VolunteerId,
+    Action, Announcement, AnnouncementError, AnnouncementId, Compartments, ConnectionId, Match,
+    Matcher, Offer, OfferError, OfferId, Shared, Taken, VolunteerId,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use self::pairs::{Pair, Pairs};
+use self::paths::Paths;
 use self::words::{no_client, refusal, text, waiting};
 use super::admit::ByKind;
 use super::metrics::Metrics;
@@ -47,6 +49,7 @@ pub(super) struct Owner {
     by_announcement: BTreeMap<AnnouncementId, CallId>,
     by_offer: BTreeMap<OfferId, CallId>,
     pairs: Pairs,
+    paths: Paths,
     gone: Arc<Gone>,
     reports: Option<mpsc::Sender<Report>>,
     metrics: Arc<Metrics>,
@@ -75,6 +78,7 @@ impl Owner {
             by_announcement: BTreeMap::new(),
             by_offer: BTreeMap::new(),
             pairs: Pairs::default(),
+            paths: Paths::default(),
             gone,
             reports,
             metrics,
@@ -198,9 +202,10 @@ impl Owner {
                 volunteer,
                 connection,
                 description,
+                proof,
                 reply,
             } => {
-                let said = self.take_answer(now, (&volunteer, &connection), *description);
+                let said = self.take_answer(now, (&volunteer, &connection), *description, proof);
                 answer(reply, said);
             }
             Command::AnswerError {
@@ -221,6 +226,19 @@ impl Owner {
             } => {
                 let silent_at = now + self.attention;
                 let awaited = self.pairs.heard(&volunteer, connection, silent_at);
+                answer(reply, Reply::Noted { awaited });
+            }
+            Command::Outcome {
+                volunteer,
+                connection,
+                opened,
+                reply,
+            } => {
+                let classes = self.paths.take(&volunteer, connection);
+                if let Some(classes) = classes {
+                    self.metrics.path(classes, opened);
+                }
+                let awaited = classes.is_some();
                 answer(reply, Reply::Noted { awaited });
             }
             Command::Explain { session, reply } => answer(reply, self.explain(session)),
@@ -261,8 +279,7 @@ impl Owner {
             match action {
                 Action::Deliver { to, offer, by } => {
                     let until = by.answer_by.unwrap_or(now + ANSWER_TIME);
-                    let personal = matches!(by.shared, Shared::Personal(_));
-                    self.deliver(now, to, *offer, (personal, by.version), until);
+                    self.deliver(now, to, *offer, &by, until);
                 }
                 Action::Answer {
                     to,
@@ -309,9 +326,11 @@ impl Owner {
         now: Instant,
         to: AnnouncementId,
         offer: Offer,
-        (personal, version): (bool, Option<u8>),
+        by: &Match,
         until: Instant,
     ) {
+        let personal = matches!(by.shared, Shared::Personal(_));
+        let version = by.version;
         let announcement = self.matcher.announcement(to);
         let ids = announcement.map(|announced| (announced.connection, announced.volunteer));
         let call = self.by_announcement.get(&to).copied();
@@ -328,6 +347,8 @@ impl Owner {
             until,
             silent_at: now + self.attention,
             client: offer.properties.geography,
+            classes: by.classes,
+            proof: Bytes::new(),
             personal,
             transport: version.unwrap_or(0),
         };
@@ -355,11 +376,16 @@ impl Owner {
         };
         if let (Held::Offer(_, purpose), Some(pair)) = (&call.held, &pair) {
             self.report(purpose, pair, announcement);
+            self.paths
+                .insert(announcement.connection, pair.volunteer, pair.classes);
         }
+        let (transport, proof) =
+            pair.map_or_else(Default::default, |pair| (pair.transport, pair.proof));
         let reply = Reply::Answered(Answered {
             connection: announcement.connection,
-            transport: pair.map_or(0, |pair| pair.transport),
+            transport,
             description,
+            proof,
         });
         answer(call.reply, reply);
     }
@@ -369,12 +395,15 @@ impl Owner {
         now: Instant,
         (volunteer, connection): (&VolunteerId, &ConnectionId),
         description: ByKind,
+        proof: Bytes,
     ) -> Reply {
-        let personal = self
-            .pairs
-            .by_id
-            .get(connection)
-            .is_some_and(|pair| pair.personal);
+        let mut personal = false;
+        if let Some(pair) = self.pairs.by_id.get_mut(connection)
+            && pair.volunteer == *volunteer
+        {
+            personal = pair.personal;
+            pair.proof = proof;
+        }
         let description = if personal {
             description.personal
         } else {

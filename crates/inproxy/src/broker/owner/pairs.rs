@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use peerage_matcher::{AnnouncementId, ConnectionId, Geography, VolunteerId};
+use bytes::Bytes;
+use peerage_matcher::{AnnouncementId, Class, ConnectionId, Geography, VolunteerId};
 
 use super::command::ConnectionNumber;
 
@@ -17,6 +18,10 @@ pub(super) struct Pair {
     /// When it counts as gone, unless it is heard from before.
     pub(super) silent_at: Instant,
     pub(super) client: Geography,
+    /// The class of the client's NAT, and of the volunteer's.
+    pub(super) classes: (Class, Class),
+    /// What the volunteer proves its answer by, once it has given one.
+    pub(super) proof: Bytes,
     pub(super) personal: bool,
     /// The transport they share.
     pub(super) transport: u8,
@@ -116,6 +121,8 @@ mod tests {
             until,
             silent_at,
             client: Geography::UNKNOWN,
+            classes: (Class::Strict, Class::Strict),
+            proof: Bytes::new(),
             personal: false,
             transport: 2,
         }

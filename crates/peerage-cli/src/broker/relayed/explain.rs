@@ -7,6 +7,8 @@ use peerage::Failure as _;
 use peerage::inproxy::client::DialError;
 use peerage::inproxy::matcher::Rule;
 use peerage::inproxy::message::{Call, Reply, Waiting};
+use peerage::inproxy::transport::TransportError;
+use peerage::inproxy::volunteer::OwnNetwork;
 use peerage::net::Target;
 use serde_json::json;
 use tokio::time::Instant;
@@ -62,6 +64,8 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
             }
         }
     };
+    let network = args.through.end.network();
+    let nat = Nat::of(dialled.as_ref().err(), waiting.as_ref(), network);
     let path = dialled.as_ref().ok().map(|channel| channel.path());
     if args.json {
         let body = json!({
@@ -72,6 +76,8 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
             "volunteers_waiting": waiting.map(|waiting| waiting.others),
             "compatible": waiting.map(|waiting| waiting.compatible),
             "kept_away": waiting.map(|waiting| kept_away(&waiting)),
+            "nat": nat.ours,
+            "nat_is_why": nat.is_why,
         });
         out.json("explanation", body)?;
     } else {
@@ -101,7 +107,57 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
             ))?;
         }
     }
+    if nat.is_why && !args.json {
+        out.line(format!(
+            "the reason is the NAT: ours counts as {}",
+            nat.ours
+        ))?;
+        out.line("  only ends that get along open a path: see --nat, and `peerage doctor`")?;
+    }
     Ok(if dialled.is_ok() { Exit::Yes } else { Exit::No })
+}
+
+/// What our NAT has to do with it.
+struct Nat {
+    /// The class that ours counts as.
+    ours: &'static str,
+    /// Whether it, or the other end's, is what stands in the way.
+    is_why: bool,
+}
+
+impl Nat {
+    fn of(error: Option<&DialError>, waiting: Option<&Waiting>, network: OwnNetwork) -> Self {
+        let ours = network.nat.effective(network.mappings, network.kind);
+        // A volunteer was found, and no packet of it arrived; or all who wait have another kind of NAT.
+        let unopened = error.is_some_and(ends_without_path);
+        let nobody = waiting.is_some_and(|waiting| {
+            let by_nat = kept_away(waiting).contains_key(Rule::Nat.name());
+            waiting.others > 0 && (by_nat || waiting.compatible == 0) && in_reach(waiting)
+        });
+        Self {
+            ours: ours.class().name(),
+            is_why: error.is_some() && (unopened || nobody),
+        }
+    }
+}
+
+/// Whether any who wait are kept away by nothing but the NAT, if at all.
+fn in_reach(waiting: &Waiting) -> bool {
+    let others = kept_away(waiting);
+    let others = others.iter().filter(|(rule, _)| **rule != Rule::Nat.name());
+    others.map(|(_, count)| *count).sum::<u32>() < waiting.others
+}
+
+fn ends_without_path(error: &DialError) -> bool {
+    let mut last = error;
+    while let DialError::GaveUp { last: inner, .. }
+    | DialError::TimedOut {
+        last: Some(inner), ..
+    } = last
+    {
+        last = inner;
+    }
+    matches!(last, DialError::Path(TransportError::NoPath { .. }))
 }
 
 fn in_words(out: &mut Out, error: &DialError) -> Result<(), Failed> {
@@ -117,4 +173,68 @@ fn kept_away(waiting: &Waiting) -> BTreeMap<&'static str, u32> {
         .filter(|(_, count)| *count > 0)
         .map(|(rule, count)| (rule.name(), count))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use peerage::inproxy::matcher::NatType;
+
+    use super::*;
+
+    fn is_why(error: Option<&DialError>, waiting: Waiting) -> bool {
+        Nat::of(error, Some(&waiting), OwnNetwork::default()).is_why
+    }
+
+    fn kept_away(by: Rule, count: u32, compatible: u32) -> Waiting {
+        let mut waiting = Waiting {
+            offer: true,
+            others: 16,
+            compatible,
+            ..Waiting::default()
+        };
+        for (rule, kept) in Rule::ALL.iter().zip(&mut waiting.excluded) {
+            if *rule == by {
+                *kept = count;
+            }
+        }
+        waiting
+    }
+
+    #[test]
+    fn the_nat_is_named_where_it_stands_in_the_way() {
+        let no_path = DialError::Path(TransportError::NoPath { tried: 2, heard: 0 });
+        let gave_up = DialError::GaveUp {
+            tries: 2,
+            last: Box::new(no_path.clone()),
+        };
+        let timed_out = DialError::TimedOut {
+            tries: 0,
+            last: None,
+        };
+        let nobody = Waiting::default();
+        assert!(is_why(Some(&no_path), nobody) && is_why(Some(&gave_up), nobody));
+        assert!(is_why(Some(&timed_out), kept_away(Rule::Nat, 16, 0)));
+        assert!(is_why(Some(&timed_out), kept_away(Rule::Geography, 8, 0)));
+        // Everybody is kept away by another rule, or nobody waits, or somebody fits.
+        assert!(!is_why(
+            Some(&timed_out),
+            kept_away(Rule::Compartment, 16, 0)
+        ));
+        assert!(!is_why(Some(&timed_out), nobody));
+        assert!(!is_why(Some(&timed_out), kept_away(Rule::Geography, 8, 8)));
+        assert!(!is_why(None, kept_away(Rule::Nat, 16, 0)));
+    }
+
+    #[test]
+    fn an_unknown_nat_counts_as_the_worst() {
+        let ours = |nat| {
+            let network = OwnNetwork {
+                nat,
+                ..OwnNetwork::default()
+            };
+            Nat::of(None, None, network).ours
+        };
+        assert_eq!(ours(NatType::UNKNOWN), "strict");
+        assert_eq!(ours(NatType::OPEN), "unlimited");
+    }
 }

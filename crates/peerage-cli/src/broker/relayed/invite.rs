@@ -1,5 +1,7 @@
 //! What an operator gives out.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use peerage::UnixTime;
 use peerage::inproxy::compartments::{State as CompartmentState, parse_id};
@@ -7,17 +9,18 @@ use peerage::inproxy::destination::Hosts;
 use peerage::inproxy::invitation::qr_code;
 use peerage::inproxy::matcher::{CompartmentId, NetworkProtocol};
 use peerage::inproxy::policy::Rule;
+use peerage::inproxy::proof::signer;
 use peerage::inproxy::{
-    BrokerAddress, EncodedEntry, Entry, Invitation, OUTSIDE, Pairing, SignedEntry,
+    BrokerAddress, EncodedEntry, Entry, Invitation, OUTSIDE, Pairing, PartySecret, SignedEntry,
 };
 use peerage::net::{Host, Target};
 use serde_json::json;
 
 use super::StateArgs;
-use super::state::State;
+use super::state::{State, secret};
 use super::through::read_link;
 use crate::args::span;
-use crate::output::{Exit, Failed, Out, misused, usage};
+use crate::output::{Exit, Failed, Out, misused, progress, usage};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::broker) struct CompartmentsArgs {
@@ -35,7 +38,7 @@ enum CompartmentsWhat {
         #[arg(long)]
         json: bool,
     },
-    /// Add one. A running broker takes it up when it is started again.
+    /// Add one. A running broker takes it up within a second.
     Add {
         #[command(flatten)]
         state: StateArgs,
@@ -176,12 +179,17 @@ pub(super) fn invite(args: &InviteArgs, out: &mut Out) -> Result<Exit, Failed> {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  peerage broker pair --invitation invitation.txt --qr > pairing.txt
+  peerage broker pair --invitation invitation.txt --key volunteer.key > pairing.txt
   peerage broker volunteer --pairing pairing.txt --key volunteer.key --allow 0.0.0.0/0:8233")]
 pub(in crate::broker) struct PairArgs {
     /// An invitation to the broker where the pair will meet, or a file that holds it.
     #[arg(long, value_name = "LINK|FILE")]
     invitation: String,
+
+    /// The volunteer's key file, made if it is not there: with it the link names the key, and nobody, the
+    /// broker included, can answer in the volunteer's place.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
 
     /// Show it as a QR code as well, if it fits one.
     #[arg(long)]
@@ -191,9 +199,19 @@ pub(in crate::broker) struct PairArgs {
 pub(super) fn pair(args: &PairArgs, out: &mut Out) -> Result<Exit, Failed> {
     let linked = read_link(&args.invitation, None)?;
     let entries: Vec<EncodedEntry> = linked.entries;
+    let volunteer = match &args.key {
+        Some(path) => Some(signer(&PartySecret::new(secret(path)?)).public()),
+        None => {
+            progress(
+                "without --key the link names no volunteer: whoever uses it believes the broker",
+            );
+            None
+        }
+    };
     let pairing = Pairing {
         broker: linked.broker,
         compartment: CompartmentId(OUTSIDE.bytes()),
+        volunteer,
         entries,
     };
     let link = pairing.to_link().map_err(usage)?;

@@ -6,18 +6,22 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use peerage::inproxy::broker::{Broker, BrokerConfig, Report};
+use peerage::inproxy::broker::{
+    Broker, BrokerConfig, Control, PostError, Report, ReportsUrl, post,
+};
 use peerage::inproxy::matcher::{Country, Rate};
 use peerage::inproxy::{ActiveList, OUTSIDE, SignerKey, SignerSecret, StaticTable};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::ctrl_c;
 use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 
 use super::StateArgs;
-use super::state::State;
-use crate::output::{Exit, Failed, Out, complain, environment, misused, usage};
+use super::state::{State, list_of, read_list};
+use crate::output::{Exit, Failed, Out, complain, environment, misused, progress, usage};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -67,9 +71,10 @@ pub(in crate::broker) struct Args {
     )]
     offers_per_minute: u32,
 
-    /// Append a signed record of each introduction to this file, a line of JSON each.
-    #[arg(long, value_name = "FILE")]
-    reports: Option<PathBuf>,
+    /// Append a signed record of each introduction to this file, a line of JSON each; or post them to an
+    /// http:// URL, up to 64 lines at a time. What is not taken after 4 tries is lost and told.
+    #[arg(long, value_name = "FILE|URL")]
+    reports: Option<String>,
 
     /// Let session descriptions name loopback and private addresses. Only for tests on one host: it
     /// lets strangers point volunteers and clients into their own networks.
@@ -134,7 +139,7 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
         ));
     }
     let writing = match &args.reports {
-        Some(path) => Some(reports(path, state.operator, &mut config)?),
+        Some(to) => Some(reports(to, state.operator, &mut config)?),
         None => None,
     };
     let listener = TcpListener::bind(args.listen).await;
@@ -152,11 +157,15 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
         out.line(format!("{key}@{at}"))?;
     }
     let interrupted = async { drop(ctrl_c().await) };
-    let served = broker.serve(listener, interrupted).await;
+    let following = follow(broker.control(), list_of(&args.state.dir));
+    let served = tokio::select! {
+        served = broker.serve(listener, interrupted) => served,
+        never = following => never,
+    };
     served.map_err(|error| environment(error, "the listener"))?;
     if let Some(writing) = writing {
-        // The last records are written before we go.
-        let _ = writing.await;
+        // The last records are written before we go, unless nobody takes them.
+        let _ = timeout(LAST_REPORTS, writing).await;
     }
     Ok(Exit::Yes)
 }
@@ -171,19 +180,65 @@ const fn has_maxmind(_: &Args) -> bool {
     false
 }
 
+/// How often the list of compartments is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Takes up the list of compartments whenever its file has changed. One that cannot be read changes
+/// nothing.
+async fn follow<R>(control: Control, path: PathBuf) -> R {
+    let changed_at = || {
+        std::fs::metadata(&path)
+            .and_then(|file| file.modified())
+            .ok()
+    };
+    let mut last = changed_at();
+    loop {
+        sleep(LOOK_EVERY).await;
+        let now = changed_at();
+        if now.is_none() || now == last {
+            continue;
+        }
+        last = now;
+        match read_list(&path) {
+            Ok(list) => {
+                let active = list.active().count();
+                control.set_compartments(list);
+                progress(&format!(
+                    "the list of compartments has changed: {active} are active"
+                ));
+            }
+            Err(failed) => complain(&format!(
+                "the list of compartments stays as it was: {failed}"
+            )),
+        }
+    }
+}
+
 /// Records that wait to be written; more are lost and counted in the metrics.
 const REPORTS: usize = 1024;
 
+/// How long the last records may take when the broker has stopped.
+const LAST_REPORTS: Duration = Duration::from_secs(15);
+
 fn reports(
-    path: &std::path::Path,
+    to: &str,
     signer: SignerSecret,
     config: &mut BrokerConfig,
 ) -> Result<tokio::task::JoinHandle<()>, Failed> {
-    let shown = path.display().to_string();
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    let mut file = file.map_err(|error| environment(error, shown.clone()))?;
     let (sender, mut received) = mpsc::channel::<Report>(REPORTS);
     config.reports = Some(sender);
+    let shown = to.to_owned();
+    if to.contains("://") {
+        let url: ReportsUrl = to.parse().map_err(usage)?;
+        return Ok(tokio::spawn(async move {
+            let lost = |count, error: &PostError| {
+                complain(&format!("{shown}: {count} records are lost: {error}"));
+            };
+            post(&url, &signer, received, lost).await;
+        }));
+    }
+    let file = OpenOptions::new().create(true).append(true).open(to);
+    let mut file = file.map_err(|error| environment(error, shown.clone()))?;
     Ok(tokio::task::spawn_blocking(move || {
         while let Some(report) = received.blocking_recv() {
             if let Err(error) = writeln!(file, "{}", report.to_json(&signer)) {

@@ -1,7 +1,7 @@
 //! The operator's folder.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use peerage::NodeKey;
@@ -31,24 +31,18 @@ impl State {
             compartments: CompartmentList::default(),
             folder: folder.into(),
         };
-        match fs::read_to_string(state.list()) {
-            Ok(text) => {
-                state.compartments = CompartmentList::parse(&text)
-                    .map_err(usage)
-                    .map_err(|failed| failed.within(state.list().display().to_string()))?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let first = CompartmentId(OUTSIDE.bytes());
-                state.compartments.add(first).map_err(usage)?;
-                state.save()?;
-            }
-            Err(error) => return Err(environment(error, state.list().display().to_string())),
+        if state.list().exists() {
+            state.compartments = read_list(&state.list())?;
+        } else {
+            let first = CompartmentId(OUTSIDE.bytes());
+            state.compartments.add(first).map_err(usage)?;
+            state.save()?;
         }
         Ok(state)
     }
 
     fn list(&self) -> PathBuf {
-        self.folder.join("compartments")
+        list_of(&self.folder)
     }
 
     /// Writes the list of compartments, whole or not at all.
@@ -61,6 +55,19 @@ impl State {
         });
         written.map_err(|error| environment(error, path.display().to_string()))
     }
+}
+
+/// Where the list of compartments of this folder is.
+pub(super) fn list_of(folder: &Path) -> PathBuf {
+    folder.join("compartments")
+}
+
+/// The list in this file.
+pub(super) fn read_list(path: &Path) -> Result<CompartmentList, Failed> {
+    let shown = path.display().to_string();
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|error| environment(error, shown.clone()))?;
+    CompartmentList::parse(&text).map_err(|error| usage(error).within(shown))
 }
 
 /// The 32 bytes of a key file, which is made if it is not there. Only its owner may read it.

@@ -167,6 +167,8 @@ pub(super) struct ThroughArgs {
 pub(super) struct Linked {
     pub(super) broker: BrokerAddress,
     pub(super) compartments: Where,
+    /// Whose answers are taken, if that is known.
+    pub(super) volunteer: Option<SignerKey>,
     pub(super) entries: Vec<peerage::inproxy::EncodedEntry>,
 }
 
@@ -189,6 +191,7 @@ pub(super) fn read_link(link: &str, operator: Option<SignerKey>) -> Result<Linke
         return Ok(Linked {
             broker: pairing.broker,
             compartments: Where::Personal(vec![pairing.compartment]),
+            volunteer: pairing.volunteer,
             entries: pairing.entries,
         });
     }
@@ -199,6 +202,7 @@ pub(super) fn read_link(link: &str, operator: Option<SignerKey>) -> Result<Linke
     Ok(Linked {
         broker: broker.ok_or_else(|| misused("the invitation names no broker"))?,
         compartments: Where::Common(invitation.compartments),
+        volunteer: None,
         entries: invitation.entries,
     })
 }
@@ -216,6 +220,7 @@ fn dialer(link: &str, operator: Option<SignerKey>, end: &EndArgs) -> Result<Dial
     let broker = BrokerClient::new(linked.broker, PartySecret::new(OUTSIDE.bytes()), OUTSIDE);
     let mut config = ClientConfig::new(linked.compartments, linked.entries);
     config.network = end.network();
+    config.pins = linked.volunteer.into_iter().collect();
     Ok(Dialer::new(broker, end.udp(), config, OUTSIDE))
 }
 

@@ -8,6 +8,7 @@ use peerage::inproxy::call::BrokerClient;
 use peerage::inproxy::client::Where;
 use peerage::inproxy::matcher::{ConnectionId, Rule as MatchRule};
 use peerage::inproxy::policy::Rule;
+use peerage::inproxy::proof::signer;
 use peerage::inproxy::volunteer::{Event, Stopped, Volunteer, VolunteerConfig};
 use peerage::inproxy::{AllowList, BrokerAddress, OUTSIDE, PartySecret};
 use serde_json::{Value, json};
@@ -87,10 +88,12 @@ const EVENTS: usize = 1024;
 
 pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
     args.end.warn();
+    let mut pinned = None;
     let (broker, personal) = match (&args.broker, &args.pairing) {
         (Some(broker), _) => (broker.clone(), Vec::new()),
         (None, Some(link)) => {
             let linked = read_link(link, None)?;
+            pinned = linked.volunteer;
             match linked.compartments {
                 Where::Personal(personal) => (linked.broker, personal),
                 Where::Common(_) => {
@@ -102,6 +105,11 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
     };
     let key = PartySecret::new(secret(&args.key)?);
     let id = key.public();
+    if pinned.is_some_and(|pinned| pinned != signer(&key).public()) {
+        return Err(misused(
+            "the pairing names another volunteer: this is not the key file it was made with",
+        ));
+    }
     let config = VolunteerConfig {
         network: args.end.network(),
         allow: AllowList {
