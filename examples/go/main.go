@@ -253,6 +253,14 @@ func told(event *v1.Event) string {
 		return fmt.Sprint("already connected, session ", of.AlreadyConnected.Dropped, " goes")
 	case *v1.Event_Stalled:
 		return fmt.Sprint("stalled for ", of.Stalled.LostMs, " ms")
+	case *v1.Event_Found:
+		return fmt.Sprint("found ", of.Found.Gave, " by ", of.Found.Finder)
+	case *v1.Event_Dialling:
+		return fmt.Sprint("dialling ", of.Dialling.Address, " ", of.Dialling.Why)
+	case *v1.Event_LateAnswer:
+		return fmt.Sprint("late answer by ", of.LateAnswer.LateUs, " us")
+	case *v1.Event_GivenUp:
+		return fmt.Sprint("given up ", of.GivenUp.Request)
 	}
 	return "something newer than this program"
 }

@@ -25,8 +25,7 @@ def main():
     parser.add_argument("place", help="unix:/path/to/socket or ip:port")
     parser.add_argument("--token-file", help="the file with the token, for ip:port")
     options = parser.parse_args()
-    # For a unix socket the authority would be the escaped path, which HTTP/2 has servers refuse.
-    settings = [("grpc.enable_http_proxy", 0), ("grpc.default_authority", "localhost")]
+    settings = [("grpc.enable_http_proxy", 0)]
     with grpc.insecure_channel(options.place, options=settings) as channel:
         if options.token_file:
             channel = grpc.intercept_channel(channel, Bearer(Path(options.token_file).read_text().strip()))

@@ -35,8 +35,6 @@ OPTIONS = [
     # Every channel connects by itself, when we say so, and never through a proxy of the environment.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
-    # For a unix socket it would be the escaped path, which HTTP/2 has servers refuse.
-    ("grpc.default_authority", "localhost"),
     # A machine that is gone says nothing: ask it.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.max_receive_message_length", 32 << 20),

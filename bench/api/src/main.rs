@@ -3,6 +3,9 @@
 //!
 //! Both are a server stream over a unix socket in this process; the peer is a node in it, too. One
 //! message at a time for latency, then many at once for processor time. The two take turns.
+//!
+//! `bench-api wire` measures that, `bench-api stall` how long a message takes to one subscriber while
+//! another has stalled with its budget full, taking turns with nobody stalled. One JSON object a line.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -21,7 +24,7 @@ use peerage::verack::dialect::Message as _;
 use peerage::verack::{Command, ProtocolVersion};
 use peerage::{Greeter, MessageOf, Zcash};
 use peerage_api::v1::daemon_client::DaemonClient;
-use peerage_api::{ApiLimits, Builder, grpc, v1};
+use peerage_api::{ApiLimits, Builder, Daemon, grpc, v1};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::transport::{Channel, Endpoint, Server};
@@ -146,7 +149,23 @@ impl Out {
     }
 }
 
+/// What a subscription asks for here.
+fn request(budget_bytes: u64) -> v1::SubscribeRequest {
+    v1::SubscribeRequest {
+        messages: Some(v1::MessageFilter {
+            names: vec!["tx".into()],
+            sessions: Vec::new(),
+        }),
+        budget_bytes,
+        ..v1::SubscribeRequest::default()
+    }
+}
+
 async fn by_api() -> Result<(Talker, Out), Failed> {
+    Ok(daemon().await?.0)
+}
+
+async fn daemon() -> Result<((Talker, Out), std::sync::Arc<Daemon>, PathBuf), Failed> {
     let (handle, greeter, mut events, at) = node()?;
     let mut builder = Builder::new("0", ApiLimits::default());
     let feed = builder.add(
@@ -168,18 +187,12 @@ async fn by_api() -> Result<(Talker, Out), Failed> {
     let path = socket("api");
     let listener = grpc::Listener::bind(&grpc_at(&path)?, None).await?;
     let daemon = builder.build();
-    tokio::spawn(async move { listener.serve(daemon, std::future::pending()).await });
+    let serving = std::sync::Arc::clone(&daemon);
+    tokio::spawn(async move { listener.serve(serving, std::future::pending()).await });
     let mut client = DaemonClient::new(channel(&path).await?).max_decoding_message_size(64 << 20);
-    let request = v1::SubscribeRequest {
-        messages: Some(v1::MessageFilter {
-            names: vec!["tx".into()],
-            sessions: Vec::new(),
-        }),
-        budget_bytes: 64 << 20,
-        ..v1::SubscribeRequest::default()
-    };
-    let stream = client.subscribe(request).await?.into_inner();
-    Ok((Talker::new(at).await?, Out::Api(stream)))
+    let stream = client.subscribe(request(64 << 20)).await?.into_inner();
+    let ends = (Talker::new(at).await?, Out::Api(stream));
+    Ok((ends, daemon, path))
 }
 
 fn grpc_at(path: &PathBuf) -> Result<peerage_api::socket::At, Failed> {
@@ -238,8 +251,8 @@ fn cpu() -> Result<Duration, Failed> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
-/// One message at a time: the median from the peer's send to the application.
-async fn latency(talker: &Talker, out: &mut Out, body: &Bytes) -> Result<Duration, Failed> {
+/// One message at a time: from the peer's send to the application, in order of length.
+async fn latencies(talker: &Talker, out: &mut Out, body: &Bytes) -> Result<Vec<Duration>, Failed> {
     let mut all = Vec::new();
     for number in 0..WARM_UP + MESSAGES {
         let began = Instant::now();
@@ -250,6 +263,12 @@ async fn latency(talker: &Talker, out: &mut Out, body: &Bytes) -> Result<Duratio
         }
     }
     all.sort_unstable();
+    Ok(all)
+}
+
+/// The median of them.
+async fn latency(talker: &Talker, out: &mut Out, body: &Bytes) -> Result<Duration, Failed> {
+    let all = latencies(talker, out, body).await?;
     Ok(all[all.len() / 2])
 }
 
@@ -278,10 +297,76 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// The budget of the one that stalls, in bytes.
+const STALLED: u64 = 1 << 20;
+
+/// How long a message takes while somebody else has stalled, and while nobody has.
+async fn stall() -> Result<(), Failed> {
+    let ((talker, mut out), daemon, path) = daemon().await?;
+    let body = Bytes::from(vec![0xaa; 1_000]);
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let mut waiting = 0;
+    for _ in 0..ROUNDS {
+        for is_stalled in [false, true] {
+            let channel = channel(&path).await?;
+            let mut client = DaemonClient::new(channel);
+            let stalled = match is_stalled {
+                true => Some(client.subscribe(request(STALLED)).await?.into_inner()),
+                false => None,
+            };
+            // Until its budget is full, with what the connection holds besides.
+            for _ in 0..if is_stalled { 4_000 } else { 0 } {
+                talker.say(&body).await?;
+                out.next().await?;
+            }
+            let all = latencies(&talker, &mut out, &body).await?;
+            let us = |of: usize| all[of].as_secs_f64() * 1e6;
+            let pair = (us(all.len() / 2), us(all.len() * 99 / 100));
+            match is_stalled {
+                true => beside.push(pair),
+                false => alone.push(pair),
+            }
+            if is_stalled {
+                waiting = daemon.subscriptions().waiting_bytes;
+                assert!(waiting > STALLED / 2, "nobody stalled: {waiting} bytes wait");
+            }
+            drop((stalled, client));
+            while daemon.subscriptions().open > 1 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+    type Which = fn(&(f64, f64)) -> f64;
+    for (what, of) in [("p50", (|of| of.0) as Which), ("p99", |of| of.1)] {
+        let list = |all: &[(f64, f64)]| all.iter().map(of).collect::<Vec<f64>>();
+        let (alone, beside) = (list(&alone), list(&beside));
+        let least = |all: &[f64]| all.iter().copied().fold(f64::MAX, f64::min);
+        let most = |all: &[f64]| all.iter().copied().fold(0.0, f64::max);
+        println!(
+            "{{\"what\":\"{what}\",\"alone_us\":{:.1},\"alone_from\":{:.1},\"alone_to\":{:.1},\
+             \"beside_us\":{:.1},\"beside_from\":{:.1},\"beside_to\":{:.1},\"waiting\":{waiting}}}",
+            median(alone.clone()),
+            least(&alone),
+            most(&alone),
+            median(beside.clone()),
+            least(&beside),
+            most(&beside),
+        );
+    }
+    Ok(())
+}
+
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<(), Failed> {
+    match std::env::args().nth(1).as_deref() {
+        Some("wire") => wire().await,
+        Some("stall") => stall().await,
+        _ => Err("usage: bench-api wire|stall".into()),
+    }
+}
+
+async fn wire() -> Result<(), Failed> {
     let (mut api, mut plain) = (by_api().await?, by_bare().await?);
-    println!("| message | what | bare stream | API | ratio |\n|---|---|---|---|---|");
     for len in [100, 1_000, 10_000, 1_000_000] {
         let body = Bytes::from(vec![0xaa; len]);
         for (name, is_latency) in [("latency", true), ("processor time", false)] {
@@ -297,7 +382,10 @@ async fn main() -> Result<(), Failed> {
             }
             let ratio = median(ours.iter().zip(&theirs).map(|(a, b)| a / b).collect());
             let (ours, theirs) = (median(ours), median(theirs));
-            println!("| {len} B | {name} | {theirs:.1} µs | {ours:.1} µs | {ratio:.2} |");
+            println!(
+                "{{\"bytes\":{len},\"what\":\"{name}\",\"bare_us\":{theirs:.1},\
+                 \"api_us\":{ours:.1},\"ratio\":{ratio:.3}}}"
+            );
         }
     }
     Ok(())

@@ -422,6 +422,10 @@ fn told(happened: Option<Happened>) -> String {
             format!("already connected, session {} goes", it.dropped)
         }
         Some(Happened::Stalled(it)) => format!("stalled for {} ms", it.lost_ms),
+        Some(Happened::Found(it)) => format!("found {} by {}", it.gave, it.finder),
+        Some(Happened::Dialling(it)) => format!("dialling {} {}", it.address, it.why),
+        Some(Happened::LateAnswer(it)) => format!("late answer by {} us", it.late_us),
+        Some(Happened::GivenUp(it)) => format!("given up {}", it.request),
         None => "something newer than this program".to_owned(),
     }
 }

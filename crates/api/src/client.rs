@@ -1,5 +1,7 @@
 //! The generated client, connected: over a unix socket, or over TCP with the token.
 
+#[cfg(feature = "mtls")]
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tonic::metadata::{Ascii, MetadataValue};
@@ -9,6 +11,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::socket::At;
+#[cfg(feature = "mtls")]
+pub use crate::tls::Tls;
 use crate::token::Token;
 use crate::v1::daemon_client::DaemonClient;
 
@@ -53,11 +57,41 @@ pub async fn connect(at: &At, token: Option<&Token>) -> Result<Client, Absent> {
         At::Unix(path) => format!("unix:{}", path.display()),
         At::Tcp(at) => format!("http://{at}"),
     };
+    call(Endpoint::from_shared(uri), at, token).await
+}
+
+/// The same with certificates on both sides.
+///
+/// # Errors
+/// When nobody answers there within 5 s, or somebody whom we or who does not believe us.
+#[cfg(feature = "mtls")]
+pub async fn connect_tls(
+    at: SocketAddr,
+    token: Option<&Token>,
+    tls: &Tls,
+) -> Result<Client, Absent> {
+    use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+    let mut config = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(&tls.authority))
+        .domain_name(&tls.name);
+    if let Some((certificate, key)) = &tls.own {
+        config = config.identity(Identity::from_pem(certificate, key));
+    }
+    let endpoint = Endpoint::from_shared(format!("https://{at}"));
+    let endpoint = endpoint.and_then(|endpoint| endpoint.tls_config(config));
+    call(endpoint, &At::Tcp(at), token).await
+}
+
+async fn call(
+    endpoint: Result<Endpoint, tonic::transport::Error>,
+    at: &At,
+    token: Option<&Token>,
+) -> Result<Client, Absent> {
     let absent = |error| Absent {
         at: at.to_string(),
         error,
     };
-    let endpoint = Endpoint::from_shared(uri).map_err(absent)?;
+    let endpoint = endpoint.map_err(absent)?;
     let endpoint = endpoint
         .connect_timeout(CONNECT)
         .http2_keep_alive_interval(PULSE)

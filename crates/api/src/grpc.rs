@@ -17,6 +17,8 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Code, Request, Status};
 
+#[cfg(unix)]
+use crate::authority::Filter;
 use crate::daemon::Daemon;
 use crate::fault::Fault;
 use crate::socket::{At, BindError, failed};
@@ -29,8 +31,12 @@ const PULSE: Duration = Duration::from_secs(20);
 /// The most bytes of a call's headers.
 const HEADERS: u32 = 16 * 1024;
 
+/// How long a handshake of TLS may take.
+#[cfg(feature = "mtls")]
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// How long after the end open calls may take.
-const LINGER: Duration = Duration::from_millis(500);
+pub(crate) const LINGER: Duration = Duration::from_millis(500);
 
 /// Who may use the interface over TCP.
 #[derive(Clone, Debug)]
@@ -43,24 +49,8 @@ pub enum Access {
     Certificates(Box<Certificates>, Option<Token>),
 }
 
-/// Certificates of both sides, in PEM.
 #[cfg(feature = "mtls")]
-#[derive(Clone)]
-pub struct Certificates {
-    /// Our own certificate and those above it.
-    pub certificate: Vec<u8>,
-    /// Its key.
-    pub key: Vec<u8>,
-    /// The authority that signs those of clients.
-    pub clients: Vec<u8>,
-}
-
-#[cfg(feature = "mtls")]
-impl std::fmt::Debug for Certificates {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Certificates(…)")
-    }
-}
+pub use crate::tls::{Certificates, TlsError};
 
 /// A place where gRPC listens, before it serves.
 #[derive(Debug)]
@@ -135,6 +125,7 @@ impl Listener {
         let server = if let Some(Access::Certificates(of, _)) = &self.access {
             use tonic::transport::{Certificate, Identity, ServerTlsConfig};
             let tls = ServerTlsConfig::new()
+                .timeout(HANDSHAKE)
                 .identity(Identity::from_pem(&of.certificate, &of.key))
                 .client_ca_root(Certificate::from_pem(&of.clients));
             server.tls_config(tls)?
@@ -214,19 +205,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin + Send> Io for C {}
 
 /// A connection that counts against the limit until it closes. Who connects is known by token or
 /// certificate alone.
-pub(crate) struct Counted {
+struct Counted {
     io: Box<dyn Io>,
     _permit: OwnedSemaphorePermit,
-}
-
-impl Counted {
-    pub(crate) fn tcp(io: tokio::net::TcpStream, permit: OwnedSemaphorePermit) -> Self {
-        let io = Box::new(io);
-        Self {
-            io,
-            _permit: permit,
-        }
-    }
 }
 
 impl Connected for Counted {
@@ -275,6 +256,67 @@ impl AsyncWrite for Counted {
     }
 }
 
+/// A unix socket, whose clients may name what they like as its host.
+#[cfg(unix)]
+struct Hostless {
+    io: tokio::net::UnixStream,
+    filter: Filter,
+}
+
+#[cfg(unix)]
+impl Hostless {
+    const fn new(io: tokio::net::UnixStream) -> Self {
+        let filter = Filter::new();
+        Self { io, filter }
+    }
+}
+
+#[cfg(unix)]
+impl AsyncRead for Hostless {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        let fresh = buf.filled_mut().get_mut(before..);
+        self.filter.pass(fresh.unwrap_or_default());
+        read
+    }
+}
+
+#[cfg(unix)]
+impl AsyncWrite for Hostless {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
 type Accepted = std::io::Result<Counted>;
 
 /// How long accepting rests after the system could not.
@@ -293,7 +335,7 @@ fn accept(inner: Inner, limit: usize) -> (ReceiverStream<Accepted>, tokio::task:
                 #[cfg(unix)]
                 Inner::Unix(socket) => {
                     let accepted = socket.listener.accept().await;
-                    accepted.map(|(io, _)| Box::new(io) as Box<dyn Io>)
+                    accepted.map(|(io, _)| Box::new(Hostless::new(io)) as Box<dyn Io>)
                 }
                 Inner::Tcp(listener) => listener.accept().await.map(|(io, _)| {
                     // Small answers go out at once; without that they only come later.

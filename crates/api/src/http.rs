@@ -2,28 +2,48 @@
 
 mod calls;
 mod events;
+mod patient;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Map, Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 use tonic::Code;
 
 pub(crate) use self::calls::CALLS;
+use self::patient::Patient;
 use crate::daemon::Daemon;
 use crate::fault::Fault;
-use crate::grpc::{ACCEPT_PAUSE, Counted};
+use crate::grpc::{ACCEPT_PAUSE, LINGER};
 use crate::json::Described;
 use crate::metrics;
 use crate::socket::{BindError, failed};
 use crate::token::Token;
+
+/// How long a client may take for the head of a request, silence before it included.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// How long a client may take for the body.
+const BODY: Duration = Duration::from_secs(30);
+
+/// How long a client may take nothing of an answer. Longer than from one pulse of events to the next.
+const STALL: Duration = Duration::from_secs(60);
+
+/// The most bytes of a head.
+const HEAD_LEN: usize = 16 * 1024;
 
 /// A place where HTTP listens, before it serves.
 #[derive(Debug)]
@@ -67,56 +87,80 @@ impl Listener {
         end: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
         let room = Arc::new(Semaphore::new(daemon.limits().connections));
-        let face = Face {
+        let face = Arc::new(Face {
             described: Described::new(),
             token: self.token,
             is_local: self.addr.ip().is_loopback(),
             daemon,
-        };
-        let router = Router::new().fallback(answer).with_state(Arc::new(face));
-        let limited = Limited {
-            listener: self.listener,
-            room,
-            addr: self.addr,
-        };
-        tokio::select! {
-            served = async { axum::serve(limited, router).await } => served,
-            () = end => Ok(()),
-        }
-    }
-}
-
-/// Accepts as many connections at once as there may be.
-struct Limited {
-    listener: TcpListener,
-    room: Arc<Semaphore>,
-    addr: SocketAddr,
-}
-
-impl axum::serve::Listener for Limited {
-    type Io = Counted;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Counted, SocketAddr) {
+        });
+        let (closing, closed) = watch::channel(());
+        let mut connections = JoinSet::new();
+        let mut end = std::pin::pin!(end);
         loop {
-            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
-                std::future::pending::<()>().await;
-                continue;
-            };
-            match self.listener.accept().await {
-                Ok((io, addr)) => {
-                    // Small answers go out at once; without that they only come later.
-                    let _slower = io.set_nodelay(true);
-                    return (Counted::tcp(io, permit), addr);
+            tokio::select! {
+                () = &mut end => break,
+                (io, permit) = accept(&self.listener, &room) => {
+                    let (face, closed) = (Arc::clone(&face), closed.clone());
+                    connections.spawn(async move {
+                        converse(io, face, closed).await;
+                        drop(permit);
+                    });
                 }
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                Some(_) = connections.join_next() => {}
             }
         }
+        drop(closing);
+        let ended = async { while connections.join_next().await.is_some() {} };
+        // Whoever does not read to the end is not waited for.
+        let _late = tokio::time::timeout(LINGER, ended).await;
+        Ok(())
     }
+}
 
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        Ok(self.addr)
+/// The next connection; where there are as many as may be, once one of them has ended.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> (tokio::net::TcpStream, OwnedSemaphorePermit) {
+    loop {
+        let Ok(permit) = Arc::clone(room).acquire_owned().await else {
+            // Nobody closes it.
+            std::future::pending::<()>().await;
+            continue;
+        };
+        match listener.accept().await {
+            Ok((io, _)) => {
+                // Small answers go out at once; without that they only come later.
+                let _slower = io.set_nodelay(true);
+                return (io, permit);
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
     }
+}
+
+/// Answers one request after the other. Whoever is slower than any reader is has no answer.
+async fn converse(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    face: Arc<Face>,
+    mut closed: watch::Receiver<()>,
+) {
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let face = Arc::clone(&face);
+        async move { Ok::<_, Infallible>(answer(&face, request.map(Body::new)).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    builder.max_buf_size(HEAD_LEN);
+    let io = TokioIo::new(Patient::new(io, STALL));
+    let mut serving = std::pin::pin!(builder.serve_connection(io, service));
+    tokio::select! {
+        // What a connection fails with is its client's.
+        _gone = &mut serving => return,
+        // Nothing is sent: it is over when the sender is gone.
+        _over = closed.changed() => serving.as_mut().graceful_shutdown(),
+    }
+    let _gone = serving.await;
 }
 
 /// What answers.
@@ -133,7 +177,7 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const JSON: &str = "application/json";
 
-async fn answer(State(face): State<Arc<Face>>, request: Request) -> Response {
+async fn answer(face: &Arc<Face>, request: Request) -> Response {
     match face.answer(request).await {
         Ok(response) => response,
         Err(fault) => face.refusal(&fault),
@@ -201,7 +245,9 @@ impl Face {
         match &*path {
             "/metrics" if is_read => {
                 let figures = self.daemon.figures().await;
-                let text = metrics::text(&figures, &self.daemon.subscriptions());
+                let tasks = tokio::runtime::Handle::current().metrics();
+                let tasks = tasks.num_alive_tasks();
+                let text = metrics::text(&figures, &self.daemon.subscriptions(), tasks);
                 return Ok(response(StatusCode::OK, TEXT, text));
             }
             "/openapi.json" if is_read => {
@@ -238,7 +284,14 @@ impl Face {
         } else {
             // In hexadecimal, a message is twice as long, and has names around it.
             let limit = 2 * self.daemon.limits().message + 64 * 1024;
-            let body = axum::body::to_bytes(body, limit).await;
+            let body = tokio::time::timeout(BODY, axum::body::to_bytes(body, limit)).await;
+            let body = body.map_err(|_| {
+                Fault::of_kind(
+                    Code::DeadlineExceeded,
+                    peerage::Kind::Timeout,
+                    format!("a call has to be there within {} s", BODY.as_secs()),
+                )
+            })?;
             let body =
                 body.map_err(|_| Fault::invalid(format!("a call has at most {limit} bytes")))?;
             match body.is_empty() {
@@ -358,20 +411,4 @@ fn put(at: &mut Map<String, Value>, path: &[&str], value: Value) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_is_an_object() {
-        let query = "network=zcash&chain=mainnet&peer.session=7&only=1&only=2&only=3&agent=a%20b";
-        let expected = json!({
-            "realm": { "network": "zcash", "chain": "mainnet" },
-            "peer": { "session": "7" },
-            "only": ["1", "2", "3"],
-            "agent": "a b",
-        });
-        assert_eq!(of_query(query), expected);
-        assert_eq!(of_query(""), json!({}));
-        assert_eq!(of_query("a=1&a.b=2"), json!({ "a": "1" }));
-    }
-}
+mod tests;

@@ -37,6 +37,8 @@
 //! # }
 //! ```
 
+#[cfg(unix)]
+mod authority;
 mod board;
 #[cfg(feature = "client")]
 pub mod client;
@@ -53,6 +55,8 @@ pub mod reference;
 mod seat;
 pub mod select;
 pub mod socket;
+#[cfg(feature = "mtls")]
+mod tls;
 pub mod token;
 
 use std::time::{SystemTime, UNIX_EPOCH};

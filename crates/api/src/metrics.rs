@@ -213,10 +213,11 @@ const BOTH: &[Pair] = &[
 ];
 
 /// The text of `/metrics` (Prometheus, text format 0.0.4), from the figures and counters of each
-/// node.
+/// node, and how many tasks are alive in the runtime.
 pub fn text(
     nodes: &[(v1::NodeStatus, Counters)],
     subscriptions: &v1::SubscriptionStatus,
+    tasks: usize,
 ) -> String {
     let mut text = String::new();
     let realms: Vec<[(&str, &str); 2]> = nodes.iter().map(|(status, _)| realm(status)).collect();
@@ -303,6 +304,12 @@ pub fn text(
         }
     }
     for (name, kind, help, value) in [
+        (
+            "peerage_tasks",
+            "gauge",
+            "Tasks alive in the runtime of the daemon.",
+            tasks as u64,
+        ),
         (
             "peerage_subscriptions",
             "gauge",
@@ -438,9 +445,9 @@ mod tests {
     #[test]
     fn a_million_peers_who_do_all_there_is_stay_below_200_kilobytes() {
         let nodes = churn(1_000_000);
-        let all = text(&nodes, &v1::SubscriptionStatus::default());
+        let all = text(&nodes, &v1::SubscriptionStatus::default(), 7);
         assert!(all.len() < 200_000, "{} bytes", all.len());
-        let few = text(&churn(30_000), &v1::SubscriptionStatus::default());
+        let few = text(&churn(30_000), &v1::SubscriptionStatus::default(), 7);
         let rows = |text: &str| text.lines().count();
         assert_eq!(rows(&all), rows(&few), "more peers are no more rows");
         // Every row that can be is there: the bound is not luck.
@@ -454,7 +461,7 @@ mod tests {
     fn the_text_is_of_the_format() {
         let mut nodes = churn(100);
         nodes[0].0.realm.as_mut().unwrap().chain = "a\"b\\c\nd".into();
-        let text = text(&nodes, &v1::SubscriptionStatus::default());
+        let text = text(&nodes, &v1::SubscriptionStatus::default(), 7);
         assert!(text.contains("chain=\"a\\\"b\\\\c\\nd\""));
         let mut family = String::new();
         for line in text.lines() {

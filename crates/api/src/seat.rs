@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use peerage::net::Host;
 use peerage::networks::{BoxFuture, Described, PeerFacts};
-use peerage::node::book::{Address, Book, Identity, Key, Name, Role, Source, Story, Subject, Tip};
+use peerage::node::book::{
+    Address, Ban, Identity, Imported, Key, Name, Page, Role, Snapshot as BookOf, Source, Story,
+    Subject, Tip, Which,
+};
 use peerage::node::peers::{Misdeed, Parting, Phase, SessionId, Snapshot, Token};
 use peerage::node::{Event, HandleOf, Payload, Question, Stopped, WhatWasAsked, Wired};
 use peerage::{ConnectedAddr, Endpoint, Greeter};
@@ -41,7 +44,17 @@ pub(crate) trait Served: Send + Sync {
     /// How the peer of an established session is named.
     fn name_of(&self, id: SessionId) -> Option<v1::PeerRef>;
     fn why(&self, key: Key) -> BoxFuture<'_, Result<Vec<Story>, Stopped>>;
-    fn look(&self, look: Box<dyn FnOnce(&Book) + Send>) -> BoxFuture<'_, Result<(), Stopped>>;
+    /// Some of the book's candidates, in the order of their keys.
+    fn page(
+        &self,
+        which: Which,
+        after: Option<Key>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Page, Stopped>>;
+    /// How many candidates the book has.
+    fn known(&self) -> BoxFuture<'_, Result<usize, Stopped>>;
+    fn import(&self, snapshot: BookOf) -> BoxFuture<'_, Result<Imported, Stopped>>;
+    fn bans(&self) -> BoxFuture<'_, Result<Vec<(Subject, Ban)>, Stopped>>;
     /// Where a peer is, from its address.
     fn destination(&self, text: &str) -> Result<(Option<Identity>, Address), Fault>;
     fn pin(
@@ -227,9 +240,8 @@ impl<N: Wired + Described> Seat<N> {
                 return self.request_came(node, board, *token, message);
             }
             Event::RequestGivenUp { token } => {
-                let mut state = self.state();
-                state.requests.retain(|_, open| open.token != *token);
-                return false;
+                let told = self.given_up(*token);
+                (Is::GivenUp, Of::GivenUp(told))
             }
             Event::Established {
                 id,
@@ -299,10 +311,41 @@ impl<N: Wired + Described> Seat<N> {
                 let lost_ms = millis(*lost);
                 (Is::Stalled, Of::Stalled(v1::Stalled { lost_ms }))
             }
-            // What the library alone is told so far, and later kinds.
-            Event::Found { .. } | Event::Dialling { .. } | Event::LateAnswer { .. } | _ => {
-                return false;
+            Event::Found {
+                source, gave, new, ..
+            } => {
+                let told = v1::Found {
+                    finder: source.0.to_owned(),
+                    gave: convert::count(*gave),
+                    new: new.iter().map(Key::to_string).collect(),
+                };
+                (Is::Found, Of::Found(told))
             }
+            Event::Dialling {
+                id,
+                key,
+                address,
+                why,
+            } => {
+                let told = v1::Dialling {
+                    peer: Some(self.named(*id, Some(key))),
+                    address: address.to_string(),
+                    why: (*why).to_owned(),
+                };
+                (Is::Dialling, Of::Dialling(told))
+            }
+            Event::LateAnswer {
+                id,
+                message,
+                took,
+                late,
+                ..
+            } => {
+                let told = self.late(*id, message, [*took, *late]);
+                (Is::LateAnswer, Of::LateAnswer(told))
+            }
+            // Later kinds: a test compares `HEARD` with those that there are.
+            _ => return false,
         };
         let event = v1::Event {
             realm: self.info.realm.clone(),
@@ -311,6 +354,41 @@ impl<N: Wired + Described> Seat<N> {
         };
         board.event(node, kind, event);
         false
+    }
+
+    /// A request of a peer is of no use any more.
+    fn given_up(&self, token: Token) -> v1::GivenUp {
+        let mut state = self.state();
+        let of = |(number, open): (&u64, &Open)| (open.token == token).then_some(*number);
+        let request = state.requests.iter().find_map(of).unwrap_or(0);
+        state.requests.remove(&request);
+        drop(state);
+        let id = token.session;
+        let peer = self.name_of(id).unwrap_or_else(|| self.named(id, None));
+        let peer = Some(peer);
+        v1::GivenUp { peer, request }
+    }
+
+    fn late(
+        &self,
+        id: SessionId,
+        message: &peerage::MessageOf<N>,
+        [took, late]: [Duration; 2],
+    ) -> v1::LateAnswer {
+        let known = {
+            let state = self.state();
+            let known = state.peers.get(&id);
+            known.map(|known| (known.name.clone(), Arc::clone(&known.info)))
+        };
+        let payload = known
+            .as_ref()
+            .and_then(|(_, info)| N::payload(info, message).ok());
+        v1::LateAnswer {
+            peer: Some(known.map_or_else(|| self.named(id, None), |(name, _)| name)),
+            message: payload.map(told),
+            took_us: convert::micros(took),
+            late_us: convert::micros(late),
+        }
     }
 
     fn message(&self, node: usize, board: &Board, id: SessionId, message: &peerage::MessageOf<N>) {
@@ -368,6 +446,27 @@ impl<N: Wired + Described> Seat<N> {
         taken
     }
 }
+
+/// What a node tells, by [`Event::NAMES`], and what a subscription hears of it: items beside
+/// events, and events by their kind. An attempt's end is `failed`, a session's `closed`.
+#[cfg(test)]
+const HEARD: &[(&str, &[&str])] = &[
+    ("found", &["found"]),
+    ("dialling", &["dialling"]),
+    ("established", &["established"]),
+    ("message", &["Item.message"]),
+    ("request", &["Item.request"]),
+    ("request_given_up", &["given_up"]),
+    ("late_answer", &["late_answer"]),
+    ("misbehaved", &["misbehaved"]),
+    ("incompatible", &["incompatible"]),
+    ("already_connected", &["already_connected"]),
+    ("closed", &["closed", "failed"]),
+    ("stalled", &["stalled"]),
+];
+
+#[cfg(test)]
+mod tests;
 
 /// A message of a peer as the interface has it.
 pub(crate) fn told(payload: Payload) -> v1::Payload {
@@ -432,8 +531,25 @@ impl<N: Wired + Described> Served for Seat<N> {
         Box::pin(self.handle.why(key))
     }
 
-    fn look(&self, look: Box<dyn FnOnce(&Book) + Send>) -> BoxFuture<'_, Result<(), Stopped>> {
-        Box::pin(self.handle.look(look))
+    fn page(
+        &self,
+        which: Which,
+        after: Option<Key>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Page, Stopped>> {
+        Box::pin(self.handle.book(which, after, most))
+    }
+
+    fn known(&self) -> BoxFuture<'_, Result<usize, Stopped>> {
+        Box::pin(async { Ok(self.handle.overview().await?.known) })
+    }
+
+    fn import(&self, snapshot: BookOf) -> BoxFuture<'_, Result<Imported, Stopped>> {
+        Box::pin(self.handle.import(snapshot))
+    }
+
+    fn bans(&self) -> BoxFuture<'_, Result<Vec<(Subject, Ban)>, Stopped>> {
+        Box::pin(self.handle.bans())
     }
 
     fn destination(&self, text: &str) -> Result<(Option<Identity>, Address), Fault> {

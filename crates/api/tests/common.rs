@@ -27,6 +27,14 @@ pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
     done.unwrap_or_else(|_| panic!("{what} did not come"))
 }
 
+/// How long a node waits for answers, and its peers for its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Usual,
+    /// Hardly at all.
+    Hasty,
+}
+
 /// A node that runs.
 pub(crate) struct Running<N: Wired> {
     pub(crate) handle: HandleOf<N>,
@@ -38,6 +46,10 @@ pub(crate) struct Running<N: Wired> {
 
 impl<N: Wired + Described> Running<N> {
     pub(crate) fn start(chain: &str) -> (Self, EventsOf<N>) {
+        Self::with(chain, Pace::Usual)
+    }
+
+    pub(crate) fn with(chain: &str, pace: Pace) -> (Self, EventsOf<N>) {
         let listener = NodeListener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let at = listener.local_endpoint().unwrap();
         let mut greeter = Greeter::<N>::new(chain).unwrap();
@@ -48,6 +60,13 @@ impl<N: Wired + Described> Running<N> {
         node.setup_mut().book.local = true;
         // Tests talk more than peers do.
         node.setup_mut().peers.requests.in_flight = 16;
+        if pace == Pace::Hasty {
+            let rules = &mut node.setup_mut().peers;
+            let haste = Duration::from_millis(50);
+            (rules.requests.initial, rules.requests.min) = (haste, haste);
+            rules.requests.max = haste;
+            rules.theirs.within = haste;
+        }
         let (handle, events) = node.start().unwrap();
         let running = Self {
             handle,
@@ -182,8 +201,16 @@ impl<N: Wired + Described> Pair<N> {
         Self::with(chain, ApiLimits::default()).await
     }
 
+    pub(crate) async fn hasty(chain: &str) -> Self {
+        Self::made(chain, ApiLimits::default(), Pace::Hasty).await
+    }
+
     pub(crate) async fn with(chain: &str, limits: ApiLimits) -> Self {
-        let (ours, heard) = Running::<N>::start(chain);
+        Self::made(chain, limits, Pace::Usual).await
+    }
+
+    async fn made(chain: &str, limits: ApiLimits, pace: Pace) -> Self {
+        let (ours, heard) = Running::<N>::with(chain, pace);
         let (other, events) = Running::<N>::start(chain);
         let served = Served::new(limits, |builder, tell| {
             add(builder, (&ours, heard), chain, tell);

@@ -264,3 +264,83 @@ async fn events_go_on_after_the_last_one_seen() {
     let (status, refused) = get(at, "/v1/events?requests=true").await;
     assert!(status == 400 && refused["error"].as_str().unwrap().contains("gRPC"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_connections_as_there_may_be_and_then_the_next() {
+    let limits = peerage_api::ApiLimits {
+        connections: 2,
+        ..peerage_api::ApiLimits::default()
+    };
+    let pair = Pair::<Zcash>::with("regtest", limits).await;
+    let at = http(&pair, None).await;
+    let request = format!("GET /healthz HTTP/1.1\r\nhost: {at}\r\n\r\n");
+    let ask = async |io: &mut TcpStream| {
+        io.write_all(request.as_bytes()).await.unwrap();
+        let mut head = [0; 12];
+        soon("an answer", io.read_exact(&mut head)).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+    };
+    let mut one = TcpStream::connect(at).await.unwrap();
+    ask(&mut one).await;
+    let mut two = TcpStream::connect(at).await.unwrap();
+    ask(&mut two).await;
+    let third = tokio::spawn(async move { get(at, "/healthz").await.0 });
+    drop(two);
+    assert_eq!(soon("room", third).await.unwrap(), 200);
+    drop(one);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_book_is_taken_in_and_listed_by_pages() {
+    let pair = Pair::<Zcash>::new("regtest").await;
+    let mut client = pair.served.client().await;
+    let lines = |from: u32, to: u32| -> String {
+        let peer = |number: u32| {
+            let at = std::net::Ipv4Addr::from(0x1001_0001 + (number << 16));
+            let line = json!({
+                "v": 1, "type": "peer", "key": format!("{at}:8233"), "role": "ordinary",
+                "spots": [{ "at": format!("{at}:8233"), "heard": 1, "failures": 0 }],
+                "sources": [], "verdict": "unknown", "first_heard": 1, "last_heard": 1,
+                "attempts": 1, "successes": 1, "last_success": 1, "failures": 0, "online": 0, "score": 0, "at": 1,
+            });
+            format!("{line}\n")
+        };
+        (from..to).map(peer).collect()
+    };
+    let import = |lines: String| peerage_api::v1::ImportBookRequest {
+        lines,
+        ..Default::default()
+    };
+    let many = client
+        .import_book(import(lines(0, 1001)))
+        .await
+        .unwrap_err();
+    assert!(many.message().contains("at most 1000"), "{many}");
+    let taken = client
+        .import_book(import(lines(0, 700)))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((taken.peers, taken.not_taken), (700, 0), "{taken:?}");
+    let again = client.import_book(import(lines(600, 1300) + "nonsense\n"));
+    let again = again.await.unwrap().into_inner();
+    assert_eq!(
+        (again.peers, again.not_taken, again.refused.len()),
+        (600, 101, 100)
+    );
+    assert!(
+        again.refused[0].starts_with("line 701 is not taken"),
+        "{:?}",
+        again.refused[0]
+    );
+    let query = peerage_api::v1::QueryBookRequest {
+        skip: 1100,
+        limit: 1000,
+        ..Default::default()
+    };
+    let listed = client.query_book(query).await.unwrap().into_inner();
+    assert_eq!(
+        (listed.matched, listed.known, listed.candidates.len()),
+        (1300, 1300, 200)
+    );
+}

@@ -8,3 +8,4 @@ mod http;
 mod messages;
 mod places;
 mod subscribers;
+mod tls;

@@ -371,3 +371,70 @@ async fn a_peers_question_goes_to_one_application_or_to_nobody() {
     );
     drop((asking, unanswered));
 }
+
+/// However late an answer comes, it is not lost, and whoever was to answer is told that it need not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_too_late_is_told() {
+    let mut pair = Pair::<Ethereum>::hasty("hoodi").await;
+    let mut client = pair.served.client().await;
+    let asked = v1::SubscribeRequest {
+        requests: true,
+        ..everything()
+    };
+    let mut reading = Reading::new(&mut client, asked).await;
+    let there = pair.meet().await;
+    let peer = reading.established().await.peer.unwrap();
+    let ask = v1::RequestRequest {
+        to: Some(v1::request_request::To::Peer(peer.clone())),
+        message: payload("GetBlockHeaders", &get_headers(1).encode(VERSION)),
+        ..v1::RequestRequest::default()
+    };
+    let overdue = client.request(ask).await.unwrap_err();
+    assert_eq!(overdue.code(), Code::DeadlineExceeded, "{overdue}");
+    let (token, id) = loop {
+        let event = soon("a question", pair.events.next()).await.unwrap();
+        if let Event::Request { token, message } = event {
+            let Message::Eth(eth::Message::Request(request)) = message else {
+                panic!("{message:?}");
+            };
+            break (token, request.id);
+        }
+    };
+    let answer = Message::Eth(eth::Message::Response(headers(id, &[0xc1, 0x05])));
+    let sent = pair.other.handle.respond(token, answer).await;
+    sent.unwrap().unwrap();
+    let late = loop {
+        if let v1::event::Of::LateAnswer(late) = reading.event().await {
+            break late;
+        }
+    };
+    assert_eq!(late.peer.as_ref(), Some(&peer));
+    assert_eq!(late.message.unwrap().name, "BlockHeaders");
+    assert!(late.late_us > 0 && late.took_us > late.late_us);
+
+    // A question of theirs that an application takes and does not answer.
+    let other = pair.other.handle.clone();
+    let question = Message::Eth(eth::Message::Request(get_headers(2)));
+    let asking = tokio::spawn(async move { other.request(there, 2, question).await });
+    let (mut taken, mut given_up) = (None, None);
+    while given_up.is_none() {
+        match reading.item().await.unwrap().of {
+            Some(v1::item::Of::Request(request)) => taken = Some(request.request),
+            Some(v1::item::Of::Event(event)) => {
+                if let Some(v1::event::Of::GivenUp(it)) = event.of {
+                    given_up = Some(it);
+                }
+            }
+            _ => {}
+        }
+    }
+    let given_up = given_up.unwrap();
+    assert_eq!((Some(given_up.request), given_up.peer), (taken, Some(peer)));
+    let answer = v1::RespondRequest {
+        request: given_up.request,
+        message: payload("BlockHeaders", &headers(2, &[0xc0]).encode(VERSION)),
+    };
+    let gone = client.respond(answer).await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
+    drop(asking);
+}

@@ -243,3 +243,79 @@ async fn the_daemon_says_that_it_is_healthy_and_describes_itself() {
     }
     let _daemon = Arc::clone(&pair.served.daemon);
 }
+
+/// A client's bytes: the opening, then a call of `Info` with the path of the socket in place of a host,
+/// as the C core of gRPC writes it.
+fn hostless_call(authority: &str) -> Vec<u8> {
+    let field = |name: &str, value: &str| {
+        let text = |of: &str| [&[u8::try_from(of.len()).unwrap()], of.as_bytes()].concat();
+        [vec![0x40], text(name), text(value)].concat()
+    };
+    let block: Vec<u8> = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/peerage.v1.Daemon/Info"),
+        (":authority", authority),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ]
+    .iter()
+    .flat_map(|(name, value)| field(name, value))
+    .collect();
+    let frame = |kind: u8, flags: u8, stream: u8, body: &[u8]| {
+        let len = u32::try_from(body.len()).unwrap().to_be_bytes();
+        [&len[1..], &[kind, flags, 0, 0, 0, stream], body].concat()
+    };
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        frame(4, 0, 0, &[]),
+        frame(1, 4, 1, &block),
+        frame(0, 1, 1, &[0; 5]),
+    ]
+    .concat()
+}
+
+/// The kinds of frames of stream 1 that come back, until it ends.
+async fn kinds_of_answer(io: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
+    use tokio::io::AsyncReadExt as _;
+    let mut kinds = Vec::new();
+    loop {
+        let mut head = [0; 9];
+        soon("a frame", io.read_exact(&mut head)).await.unwrap();
+        let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut body = vec![0; usize::try_from(len).unwrap()];
+        soon("its body", io.read_exact(&mut body)).await.unwrap();
+        if head[8] == 1 {
+            kinds.push(head[3]);
+            let is_reset = head[3] == 3;
+            if is_reset || head[4] & 1 != 0 && head[3] < 2 {
+                return kinds;
+            }
+        }
+    }
+}
+
+/// Clients on the C core of gRPC send the escaped path of the socket as `:authority`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_names_the_socket_as_its_host_is_answered() {
+    use tokio::io::AsyncWriteExt as _;
+    let pair = Pair::<Zcash>::new("regtest").await;
+    let path = pair.served.folder.join("api.sock");
+    for authority in [
+        "%2Frun%2Fpeerage%2Fapi.sock",
+        "/run/peerage/api.sock",
+        "localhost",
+    ] {
+        let mut io = tokio::net::UnixStream::connect(&path).await.unwrap();
+        io.write_all(&hostless_call(authority)).await.unwrap();
+        // Headers, a message, trailers.
+        assert_eq!(kinds_of_answer(&mut io).await, [1, 0, 1], "{authority}");
+    }
+    // Over TCP there is a host, and what is none is refused.
+    let token = Token::new(SECRET).unwrap();
+    let uri = over_tcp(&pair.served.daemon, Access::Token(token)).await;
+    let at = uri.strip_prefix("http://").unwrap();
+    let mut io = tokio::net::TcpStream::connect(at).await.unwrap();
+    io.write_all(&hostless_call("%2Frun")).await.unwrap();
+    assert_eq!(kinds_of_answer(&mut io).await, [3], "reset");
+}

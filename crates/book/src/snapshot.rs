@@ -199,6 +199,15 @@ impl Book {
     /// What is read back is not news for a file; call [`Self::tell_all`] if the snapshot comes from
     /// another one.
     pub fn import(&mut self, now: Now, snapshot: Snapshot) -> Imported {
+        self.read_in(now, snapshot, false)
+    }
+
+    /// The same for a book at work: what is taken is news for its file.
+    pub fn take_in(&mut self, now: Now, snapshot: Snapshot) -> Imported {
+        self.read_in(now, snapshot, true)
+    }
+
+    fn read_in(&mut self, now: Now, snapshot: Snapshot, is_news: bool) -> Imported {
         self.now = now;
         let mut imported = Imported::default();
         for (subject, mut ban) in snapshot.bans {
@@ -211,6 +220,9 @@ impl Book {
             match self.bans.set(subject.clone(), ban, self.config.caps.bans) {
                 Ok(gave_way) => {
                     imported.bans += 1;
+                    if is_news {
+                        self.pending.ban(&subject);
+                    }
                     if let Some(gave_way) = gave_way {
                         self.pending.ban(&gave_way);
                     }
@@ -219,7 +231,7 @@ impl Book {
             }
         }
         for (entry, events) in snapshot.entries {
-            match self.restore(entry, events) {
+            match self.restore(entry, events, is_news) {
                 Ok(()) => imported.candidates += 1,
                 Err(error) => {
                     // What has no room any more does not stay in the file for ever.
@@ -267,7 +279,12 @@ impl Book {
         open.len()
     }
 
-    fn restore(&mut self, entry: Entry, events: Vec<Event>) -> Result<(), ImportError> {
+    fn restore(
+        &mut self,
+        entry: Entry,
+        events: Vec<Event>,
+        is_news: bool,
+    ) -> Result<(), ImportError> {
         let now = self.now;
         let key = entry.key.clone();
         let refused = |why| ImportError::Refused {
@@ -352,10 +369,15 @@ impl Book {
             }
         }
         candidate.history = History::restored(events, caps.events);
+        if is_news {
+            candidate.history.forget_kept();
+        }
         self.make_room(&candidate).map_err(refused)?;
         let tried = candidate.is_tried();
         let id = self.put(candidate);
-        self.pending.known(id);
+        if !is_news {
+            self.pending.known(id);
+        }
         if tried {
             self.bound_tried(id);
         }

@@ -23,7 +23,7 @@ pub fn signer(secret: &PartySecret) -> SignerSecret {
     SignerSecret::new(&seed)
 }
 
-/// What is signed: check keys and fingerprints, the client's first. Both are drawn for this match, so a
+/// What is signed: check keys and fingerprints of every transport, the client's first. Both are drawn for this match, so a
 /// proof holds for no other. Candidates are not in it: the broker drops some, and whoever is there must
 /// have the fingerprint's key.
 fn signed(client: &Description, volunteer: &Description) -> Vec<u8> {
@@ -31,6 +31,8 @@ fn signed(client: &Description, volunteer: &Description) -> Vec<u8> {
     for end in [client, volunteer] {
         bytes.extend_from_slice(&end.check_key.0);
         bytes.extend_from_slice(&end.fingerprint.0);
+        bytes.push(end.dtls.is_some().into());
+        bytes.extend(end.dtls.iter().flat_map(|dtls| dtls.0));
     }
     bytes
 }
@@ -58,6 +60,7 @@ mod tests {
         Description {
             check_key: CheckKey([name; 16]),
             fingerprint: Fingerprint([name; 32]),
+            dtls: None,
             candidates: Vec::new(),
         }
     }
@@ -69,6 +72,16 @@ mod tests {
         let proof = prove(&signer, &client, &volunteer);
         let key = signer.public();
         assert!(holds(key, &client, &volunteer, &proof));
+        // A fingerprint that was put in, or another one.
+        let webrtc = |dtls| Description {
+            dtls: Some(Fingerprint([dtls; 32])),
+            ..described(2)
+        };
+        assert!(!holds(key, &client, &webrtc(5), &proof));
+        let both = prove(&signer, &client, &webrtc(5));
+        assert!(holds(key, &client, &webrtc(5), &both));
+        assert!(!holds(key, &client, &webrtc(6), &both));
+        assert!(!holds(key, &client, &volunteer, &both));
         // Swapped, for another client, by another volunteer, cut, or of another key.
         assert!(!holds(key, &volunteer, &client, &proof));
         assert!(!holds(key, &described(3), &volunteer, &proof));

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::common::calls::{announce, call, described, offer, refused, until};
 use crate::common::parties::{Serving, target};
-use crate::common::{COMMON, OUTSIDE, Running, entry_for, quic, soon};
+use crate::common::{COMMON, OUTSIDE, Running, entry_for, soon, udp};
 
 fn everywhere(ports: (u16, u16)) -> Hosts {
     assert!(ports.0 <= ports.1);
@@ -60,7 +60,7 @@ async fn a_volunteer_lets_nobody_scan_ports_beside_its_own_list() {
         vec![entry_for(everywhere(ports), ports)],
     );
     config.tries = 1;
-    let dialer = Dialer::new(broker.caller(), quic(), config, OUTSIDE);
+    let dialer = Dialer::new(broker.caller(), udp(), config, OUTSIDE);
     for port in [open, open.wrapping_add(1).max(1), 22, 25, 80] {
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
         let error = dialer.dial(&target(addr), soon()).await.unwrap_err();
@@ -94,7 +94,7 @@ async fn a_name_does_not_lead_into_the_volunteers_own_network() {
     let entries = vec![entry_for(name, (1, 65_535))];
     let mut config = ClientConfig::new(Where::Common(vec![COMMON]), entries);
     config.tries = 1;
-    let dialer = Dialer::new(broker.caller(), quic(), config, OUTSIDE);
+    let dialer = Dialer::new(broker.caller(), udp(), config, OUTSIDE);
     let to = "localhost:8233".parse().unwrap();
     let error = dialer.dial(&to, soon()).await.unwrap_err();
     let DialError::GaveUp { last, .. } = &error else {

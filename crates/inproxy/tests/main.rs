@@ -8,6 +8,8 @@ mod common;
 
 mod abuse;
 mod broker;
+#[cfg(feature = "webrtc")]
+mod choice;
 mod decoders;
 #[cfg(feature = "maxmind")]
 mod maxmind;

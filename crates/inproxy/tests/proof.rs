@@ -8,20 +8,20 @@ use peerage_inproxy::call::BrokerClient;
 use peerage_inproxy::client::{ClientConfig, DialError, Dialer, Where};
 use peerage_inproxy::message::{Announce, Answer, Call};
 use peerage_inproxy::proof;
-use peerage_inproxy::transport::{Prepared as _, Quic, Transport as _};
+use peerage_inproxy::transport::{Prepared as _, Transport as _, Udp};
 use peerage_inproxy::{Description, PartySecret, SignerKey};
 use peerage_matcher::CompartmentId;
 
 use crate::common::calls::{call, matched, network};
 use crate::common::parties::{Serving, echo, echoed, target};
-use crate::common::{OUTSIDE, Running, entry, quic, soon};
+use crate::common::{OUTSIDE, Running, entry, soon, udp};
 
 const ROOM: CompartmentId = CompartmentId([5; 32]);
 
-fn friend(broker: &Running, pins: Vec<SignerKey>) -> Dialer<Quic> {
+fn friend(broker: &Running, pins: Vec<SignerKey>) -> Dialer<Udp> {
     let mut config = ClientConfig::new(Where::Personal(vec![ROOM]), vec![entry()]);
     (config.pins, config.tries) = (pins, 1);
-    Dialer::new(broker.caller(), quic(), config, OUTSIDE)
+    Dialer::new(broker.caller(), udp(), config, OUTSIDE)
 }
 
 fn key(name: u8) -> SignerKey {
@@ -99,7 +99,7 @@ async fn a_proof_of_another_match_or_of_other_ends_is_not_taken() {
         let dialling = tokio::spawn(async move { dialer.dial(&to, soon()).await });
         let matched = matched(announced).await;
         let client = Description::decode(&matched.description).unwrap();
-        let prepared = quic().prepare().await.unwrap();
+        let prepared = udp().prepare().await.unwrap();
         let ours = prepared.description();
         let (client_signed, ours_signed) = forge(&client, ours);
         let proof = proof::prove(&signer, &client_signed, &ours_signed);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::common::calls::{announce, answer, call, matched, offering, refused, until};
 use crate::common::parties::target;
-use crate::common::{COMMON, Line, OUTSIDE, Running, entry, nobody, quic, soon};
+use crate::common::{COMMON, Line, OUTSIDE, Running, entry, nobody, soon, udp};
 
 /// Long enough for a call, short enough to wait for.
 const ATTENTION: Duration = Duration::from_millis(50);
@@ -77,7 +77,7 @@ async fn a_line_to_the_broker_that_is_cut_ends_the_try_and_not_the_patience() {
     let mut config = ClientConfig::new(Where::Common(vec![COMMON]), vec![entry()]);
     config.try_time = Duration::from_millis(50);
     config.tries = 2;
-    let dialer = Dialer::new(broker.caller_over(&line), quic(), config, OUTSIDE);
+    let dialer = Dialer::new(broker.caller_over(&line), udp(), config, OUTSIDE);
     dialer.broker().prepare(soon()).await.unwrap();
     line.freeze();
     let deadline = soon();

@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::common::parties::{Serving, client, echo, echoed, target};
-use crate::common::{COMMON, OUTSIDE, Running, entry, quic, soon};
+use crate::common::{COMMON, OUTSIDE, Running, entry, soon, udp};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_mebibytes_come_back_unchanged() {
@@ -223,7 +223,7 @@ async fn personal_pairs_meet_and_strangers_do_not() {
     let mut volunteer = Serving::new(&broker, |config| config.personal = vec![ours]);
     let mut config = ClientConfig::new(Where::Personal(vec![ours]), vec![entry()]);
     config.race = 1;
-    let friend = Dialer::new(broker.caller(), quic(), config, OUTSIDE);
+    let friend = Dialer::new(broker.caller(), udp(), config, OUTSIDE);
     let channel = friend.dial(&target(echo().await), soon()).await.unwrap();
     let personal = volunteer
         .event(|event| {
@@ -349,7 +349,7 @@ async fn the_losers_of_a_race_are_called_off() {
     let volunteers: Vec<_> = (0..3).map(|_| Serving::new(&broker, |_| {})).collect();
     let mut config = ClientConfig::new(Where::Common(vec![COMMON]), vec![entry()]);
     (config.race, config.stagger) = (3, Duration::ZERO);
-    let dialer = Dialer::new(broker.caller(), quic(), config, OUTSIDE);
+    let dialer = Dialer::new(broker.caller(), udp(), config, OUTSIDE);
     // So that all three have somebody to ask.
     loop {
         let reply = dialer.broker().call(&Call::Stats, soon()).await.unwrap();

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use peerage_book::{
-    Added, Address, Ban, Book, Entry, Identity, Key, Page, Role, Story, Subject, Tip, Which,
+    Added, Address, Ban, Book, Entry, Identity, Imported, Key, Page, Role, Story, Subject, Tip,
+    Which,
 };
 use peerage_core::Reason;
 use peerage_peers::{
@@ -41,6 +42,7 @@ pub(crate) enum Command<N: Network> {
     Entry(Key, To<Option<Entry>>),
     Page(Which, Option<Key>, usize, To<Page>),
     Add(Box<Tip>, To<Result<Added, peerage_book::Refused>>),
+    Import(Box<peerage_book::Snapshot>, To<Imported>),
     Pin(
         Option<Identity>,
         Address,
@@ -89,6 +91,7 @@ impl<N: Network> Command<N> {
         matches!(
             self,
             Self::Add(..)
+                | Self::Import(..)
                 | Self::Pin(..)
                 | Self::Unpin(..)
                 | Self::SetRole(..)

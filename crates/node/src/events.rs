@@ -118,7 +118,46 @@ pub enum Event<N: Network> {
     },
 }
 
+/// See [`Event::NAMES`].
+const NAMES: [&str; 12] = [
+    "found",
+    "dialling",
+    "established",
+    "message",
+    "request",
+    "request_given_up",
+    "late_answer",
+    "misbehaved",
+    "incompatible",
+    "already_connected",
+    "closed",
+    "stalled",
+];
+
 impl<N: Network> Event<N> {
+    /// The names of all kinds, in the order of their declaration. Whoever translates events can
+    /// compare its own list with this one.
+    pub const NAMES: &'static [&'static str] = &NAMES;
+
+    /// The name of its kind, one of [`Event::NAMES`].
+    pub const fn name(&self) -> &'static str {
+        // A kind that the list does not have is no place in it, and does not compile.
+        match self {
+            Self::Found { .. } => NAMES[0],
+            Self::Dialling { .. } => NAMES[1],
+            Self::Established { .. } => NAMES[2],
+            Self::Message { .. } => NAMES[3],
+            Self::Request { .. } => NAMES[4],
+            Self::RequestGivenUp { .. } => NAMES[5],
+            Self::LateAnswer { .. } => NAMES[6],
+            Self::Misbehaved { .. } => NAMES[7],
+            Self::Incompatible { .. } => NAMES[8],
+            Self::AlreadyConnected { .. } => NAMES[9],
+            Self::Closed(_) => NAMES[10],
+            Self::Stalled { .. } => NAMES[11],
+        }
+    }
+
     /// The message of a peer that it carries.
     pub const fn message(&self) -> Option<&<N::Types as Types>::Message> {
         match self {

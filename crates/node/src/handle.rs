@@ -200,6 +200,19 @@ impl<N: Network> Handle<N> {
         self.ask(|answer| Command::Add(tip, answer)).await
     }
 
+    /// Takes in what another book knew, judged like anything that is heard; whom it bans is
+    /// disconnected. The node does nothing else meanwhile: give it a thousand candidates at most.
+    ///
+    /// # Errors
+    /// When the node has stopped.
+    pub async fn import(
+        &self,
+        snapshot: peerage_book::Snapshot,
+    ) -> Result<peerage_book::Imported, Stopped> {
+        let snapshot = Box::new(snapshot);
+        self.ask(|answer| Command::Import(snapshot, answer)).await
+    }
+
     /// Wants to be connected to a peer, always.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::future::Future;
 
 use peerage_book::{Address, GossipEntry, Identity, Key, Verdict};
-use peerage_core::Reason;
+use peerage_core::{Endpoint, Reason};
 use peerage_find::Candidate;
 use peerage_net::{Connection, Stream};
 use peerage_peers::{Outcome, Parting, Tie, Types};
@@ -84,6 +84,12 @@ pub trait Network: Send + Sync + 'static {
     /// Whether a peer asks for addresses.
     fn asks_for_addrs(_message: &<Self::Types as Types>::Message) -> bool {
         false
+    }
+
+    /// Where a peer says that it can be dialled, and the services it claims, where its greeting
+    /// says so. Kept as gossip of that peer, never believed.
+    fn says_of_itself(_profile: &<Self::Types as Types>::Profile) -> Option<(Endpoint, u64)> {
+        None
     }
 
     /// The addresses that a message tells of.

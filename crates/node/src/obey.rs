@@ -53,6 +53,12 @@ impl<N: Network> Owner<N> {
                 let now = self.book_now();
                 reply(answer, self.book.add(now, *tip));
             }
+            Command::Import(snapshot, answer) => {
+                let now = self.book_now();
+                let imported = self.book.take_in(now, *snapshot);
+                let _ended = self.end_banned();
+                reply(answer, imported);
+            }
             Command::Pin(identity, address, role, answer) => {
                 let now = self.book_now();
                 let pinned = self.book.pin(now, identity, address, role);

@@ -28,6 +28,8 @@ pub(crate) struct Toy {
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
     pub(crate) version: u32,
+    /// Where it says that it can be dialled.
+    pub(crate) at: Option<Endpoint>,
 }
 
 /// The types of [`Toy`].
@@ -172,15 +174,18 @@ impl Network for Toy {
         let heard = heard.map_err(|_| Outcome::Failed(reason(HELLO, Kind::Timeout, "silent")))?;
         let line = heard.ok_or(Outcome::Left)?;
         let words: Vec<_> = line.split(' ').collect();
-        let ["hello", name, version] = words[..] else {
+        let ["hello", name, version, ref at @ ..] = words[..] else {
             let reason = reason(HELLO, Kind::NotThisProtocol, "no hello");
             return Err(Outcome::Refused(reason));
         };
         let version = version.parse().unwrap();
+        let at = at
+            .first()
+            .map(|at| at.parse::<SocketAddr>().unwrap().into());
         Ok(Live {
             identity: identity(name),
             tie: Tie::between(&self.name, &name),
-            profile: Profile { version },
+            profile: Profile { version, at },
             greeted: Greeted {
                 services: None,
                 agent: PeerText::default(),
@@ -199,6 +204,10 @@ impl Network for Toy {
 
     fn asks_for_addrs(message: &String) -> bool {
         message == "getaddr"
+    }
+
+    fn says_of_itself(profile: &Profile) -> Option<(Endpoint, u64)> {
+        Some((profile.at?, 1))
     }
 
     fn addrs(message: &String) -> Option<Vec<GossipEntry>> {

@@ -22,10 +22,10 @@ use crate::why;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "list, show, bans and export read, also while a daemon runs. add, remove, ban and unban ask a daemon
-that runs to do it, where it can be found: at --api or PEERAGE_API, which must answer then; else where
-the configuration of `serve` has its [api] grpc, or at api.sock in the data directory. Without one
-they need the data directory for themselves, as import always does.
+    after_help = "list, show, bans and export read, also while a daemon runs. add, remove, ban, unban and import ask a
+daemon that runs to do it, where it can be found: at --api or PEERAGE_API, which must answer then; else
+where the configuration of `serve` has its [api] grpc, or at api.sock in the data directory. Without
+one they need the data directory for themselves.
 
 Exit code: 0 done, or found; 1 if there was nothing to show, to remove or to lift, or a line of an
 import was not taken; 3 if a daemon has the data directory and cannot be asked.
@@ -183,6 +183,10 @@ struct ImportArgs {
     /// The lines; stdin when not given.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+
+    #[cfg(feature = "api")]
+    #[command(flatten)]
+    api: ApiArg,
 }
 
 #[derive(Debug, clap::Args)]
@@ -239,7 +243,7 @@ pub(crate) async fn run(args: &Args, tables: &Tables, out: &mut Out) -> Result<E
         What::Ban(args) => ban(args, tables).await,
         What::Unban(args) => unban(args, tables).await,
         What::Bans(args) => bans(args, tables, out),
-        What::Import(args) => import(args, tables),
+        What::Import(args) => import(args, tables).await,
         What::Export(args) => export(args, tables, out),
     }
 }
@@ -469,9 +473,13 @@ fn bans(args: &ListArgs, tables: &Tables, out: &mut Out) -> Result<Exit, Failed>
     Ok(found(any))
 }
 
-fn import(args: &ImportArgs, tables: &Tables) -> Result<Exit, Failed> {
+#[cfg_attr(
+    not(feature = "api"),
+    expect(clippy::unused_async, reason = "no daemon is asked")
+)]
+async fn import(args: &ImportArgs, tables: &Tables) -> Result<Exit, Failed> {
     let realm = args.whose.realm(tables)?;
-    let input: Box<dyn Read> = match &args.file {
+    let input: Box<dyn Read + Send> = match &args.file {
         None => {
             if io::stdin().is_terminal() {
                 progress("reading lines from the terminal");
@@ -484,6 +492,10 @@ fn import(args: &ImportArgs, tables: &Tables) -> Result<Exit, Failed> {
             Box::new(opened.map_err(|error| environment(error, doing()))?)
         }
     };
+    #[cfg(feature = "api")]
+    if let Some(remote) = args.api.running(&args.whose.data).await? {
+        return daemon::import(remote, &realm, BufReader::new(input)).await;
+    }
     let read = lines::read(BufReader::new(input));
     for wrong in &read.wrong {
         complain(&format!("line {} is not taken: {}", wrong.line, wrong.why));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use peerage::networks::AnyNetwork;
-use peerage_api::client::{self, Client};
+use peerage_api::client::{self, Client, Tls};
 use peerage_api::json::Described;
 use peerage_api::socket::At;
 use peerage_api::token::Token;
@@ -31,6 +31,37 @@ pub(crate) struct ApiArg {
     /// The file with the daemon's token, for ip:port. When not given, that of the configuration.
     #[arg(long, value_name = "FILE", env = "PEERAGE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
+
+    /// The authority that signed the daemon's certificate, in PEM, where it has an [api] tls.
+    #[arg(long, value_name = "FILE", env = "PEERAGE_TLS_CA", requires_all = ["tls_cert", "tls_key"])]
+    tls_ca: Option<PathBuf>,
+
+    /// Our own certificate, in PEM.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PEERAGE_TLS_CERT",
+        requires = "tls_ca"
+    )]
+    tls_cert: Option<PathBuf>,
+
+    /// Its key, which nobody else may read.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PEERAGE_TLS_KEY",
+        requires = "tls_ca"
+    )]
+    tls_key: Option<PathBuf>,
+
+    /// The name that the daemon's certificate is for; its address when not given.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PEERAGE_TLS_NAME",
+        requires = "tls_ca"
+    )]
+    tls_name: Option<String>,
 }
 
 /// A place where a daemon may answer.
@@ -38,6 +69,7 @@ pub(crate) struct ApiArg {
 pub(crate) struct Place {
     at: At,
     token: Option<Token>,
+    tls: Option<Tls>,
 }
 
 impl ApiArg {
@@ -46,7 +78,7 @@ impl ApiArg {
     fn place(&self, config: Option<&Path>, data: &DataArg) -> Result<Place, Failed> {
         if let Some(at) = &self.api {
             let (at, file) = (at.clone(), self.token_file.as_deref());
-            return Place::new(at, file);
+            return self.with_tls(Place::new(at, file)?);
         }
         let Whereabouts {
             grpc,
@@ -55,7 +87,7 @@ impl ApiArg {
         } = settings::whereabouts(config, data)?;
         if let Some(at) = grpc {
             let file = self.token_file.as_deref().or(token_file.as_deref());
-            return Place::new(at.parse().map_err(usage)?, file);
+            return self.with_tls(Place::new(at.parse().map_err(usage)?, file)?);
         }
         let socket = folder.join(SOCKET);
         if socket.exists() {
@@ -74,6 +106,20 @@ impl ApiArg {
 }
 
 impl ApiArg {
+    /// The certificates, where they are given and the place is one for them.
+    fn with_tls(&self, place: Place) -> Result<Place, Failed> {
+        let given = (&self.tls_ca, &self.tls_cert, &self.tls_key);
+        let (Some(authority), Some(own), Some(key)) = given else {
+            return Ok(place);
+        };
+        let At::Tcp(at) = place.at else {
+            return Ok(place);
+        };
+        let name = self.tls_name.clone().unwrap_or_else(|| at.ip().to_string());
+        let tls = Some(Tls::read(authority, own, key, &name).map_err(usage)?);
+        Ok(Place { tls, ..place })
+    }
+
     /// The daemon, if one runs: that of `--api` has to, another may.
     pub(crate) async fn running(&self, data: &DataArg) -> Result<Option<Remote>, Failed> {
         if self.api.is_some() {
@@ -93,12 +139,17 @@ impl Place {
         // Whoever may open a unix socket needs no token.
         let file = token_file.filter(|_| matches!(at, At::Tcp(_)));
         let token = file.map(Token::read).transpose().map_err(usage)?;
-        Ok(Self { at, token })
+        let tls = None;
+        Ok(Self { at, token, tls })
     }
 
     /// Connects.
     pub(crate) async fn connect(&self) -> Result<Remote, Failed> {
-        let connected = client::connect(&self.at, self.token.as_ref()).await;
+        let token = self.token.as_ref();
+        let connected = match (&self.at, &self.tls) {
+            (At::Tcp(at), Some(tls)) => client::connect_tls(*at, token, tls).await,
+            (at, _) => client::connect(at, token).await,
+        };
         let client = connected.map_err(|error| {
             let advice = "is `peerage serve` running, with that place as its --grpc?";
             environment(error, advice)

@@ -1,6 +1,9 @@
 //! The commands as a person or a script meets them: text, JSON, exit codes.
 #![cfg(test)]
 
+#[cfg(feature = "api")]
+#[path = "cli/cable.rs"]
+mod cable;
 mod common;
 #[path = "cli/config.rs"]
 mod config;
@@ -22,6 +25,9 @@ mod peers;
 mod reload;
 #[path = "cli/serve.rs"]
 mod serve;
+#[cfg(feature = "api")]
+#[path = "cli/tls.rs"]
+mod tls;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};

@@ -209,12 +209,12 @@ impl Daemon {
                 continue;
             };
             let realm = node.info().realm.clone().unwrap_or_default();
-            let look = move |book: &peerage::node::book::Book| {
-                let bans = book.bans().iter();
-                let bans = bans.map(|(of, ban)| convert::ban(&realm, of, ban));
-                bans.collect::<Vec<_>>()
-            };
-            bans.extend(super::book::looked(&**node, look).await?);
+            let of_node = node.bans().await?;
+            bans.extend(
+                of_node
+                    .iter()
+                    .map(|(of, ban)| convert::ban(&realm, of, ban)),
+            );
         }
         Ok(v1::ListBansResponse { bans })
     }

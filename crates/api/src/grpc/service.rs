@@ -70,5 +70,6 @@ calls! {
     request(RequestRequest) -> RequestResponse;
     respond(RespondRequest) -> RespondResponse;
     query_book(QueryBookRequest) -> QueryBookResponse;
+    import_book(ImportBookRequest) -> ImportBookResponse;
     why(WhyRequest) -> WhyResponse;
 }

@@ -63,6 +63,7 @@ calls! {
     "/v1/peers/penalise" false Penalise penalise(PenaliseRequest);
     "/v1/bans/add" false Ban ban(BanRequest);
     "/v1/bans/lift" false Unban unban(UnbanRequest);
+    "/v1/book/import" false ImportBook import_book(ImportBookRequest);
     "/v1/send" false Send send(SendRequest);
     "/v1/send/best" false SendBest send_best(SendBestRequest);
     "/v1/broadcast" false Broadcast broadcast(BroadcastRequest);

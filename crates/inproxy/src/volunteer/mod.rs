@@ -38,7 +38,7 @@ impl OwnNetwork {
             nat: self.nat,
             mappings: self.mappings,
             kind: self.kind,
-            transports: transport.kind().version(),
+            transports: transport.speaks(),
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{CALL_TIME, Event, Inner, Totals, destination};
 use crate::call::HeldLine;
-use crate::description::Description;
+use crate::description::{Description, TransportKind};
 use crate::message::{Answer, Call, Matched, Reply};
 use crate::opening::{self, Verdict};
 use crate::policy::Forbidden;
@@ -40,15 +40,15 @@ impl<T: Transport> Inner<T> {
             destination: matched.destination.clone(),
             personal: matched.personal,
         });
-        let target = match self.acceptable(&matched) {
-            Ok(target) => target,
+        let (target, kind) = match self.acceptable(&matched) {
+            Ok(acceptable) => acceptable,
             Err(why) => {
                 self.event(Event::Forbidden { connection, why });
                 self.decline(line, connection).await;
                 return;
             }
         };
-        match self.reach_client(line, &matched).await {
+        match self.reach_client(line, &matched, kind).await {
             Ok(Some(channel)) => {
                 let told = self.tell_outcome(connection, true);
                 tokio::join!(told, self.relay(channel, connection, &target));
@@ -66,18 +66,17 @@ impl<T: Transport> Inner<T> {
     }
 
     /// Whether this may be served, as far as that shows before a name is resolved.
-    fn acceptable(&self, matched: &Matched) -> Result<Target, Option<Forbidden>> {
+    fn acceptable(&self, matched: &Matched) -> Result<(Target, TransportKind), Option<Forbidden>> {
         let target: Target = matched.destination.parse().map_err(|_| None)?;
-        if matched.protocol != NetworkProtocol::Tcp
-            || matched.transport != self.transport.kind() as u8
-        {
+        let kind = self.transport.kind(matched.transport).ok_or(None)?;
+        if matched.protocol != NetworkProtocol::Tcp {
             return Err(None);
         }
         if let peerage_net::Host::Ip(ip) = target.host {
             let addr = std::net::SocketAddr::new(ip, target.port);
             self.config.allow.check(addr).map_err(Some)?;
         }
-        Ok(target)
+        Ok((target, kind))
     }
 
     /// What became of the path is counted at the broker, by the classes of the NATs.
@@ -121,6 +120,7 @@ impl<T: Transport> Inner<T> {
         &self,
         line: HeldLine,
         matched: &Matched,
+        kind: TransportKind,
     ) -> Result<Option<Channel>, TransportError> {
         let connection = matched.connection;
         let prepared = self.prepare_for(connection).await;
@@ -164,7 +164,8 @@ impl<T: Transport> Inner<T> {
             matches!(reply, Reply::Taken { delivered: true }).then_some(())
         };
         let deadline = Instant::now() + self.config.path_time;
-        let mut connecting = std::pin::pin!(prepared.connect(Role::Volunteer, &remote, deadline));
+        let connecting = prepared.connect(kind, Role::Volunteer, &remote, deadline);
+        let mut connecting = std::pin::pin!(connecting);
         tokio::select! {
             // The client can be here before the broker says that it was told.
             connected = connecting.as_mut() => connected.map(Some),

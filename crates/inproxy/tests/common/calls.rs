@@ -23,6 +23,7 @@ pub(crate) fn described(name: u8, addr: &str) -> Bytes {
     let description = Description {
         check_key: CheckKey([name; 16]),
         fingerprint: Fingerprint([name; 32]),
+        dtls: None,
         candidates: vec![Candidate {
             kind: CandidateKind::Host,
             addr: addr.parse::<std::net::SocketAddr>().unwrap().into(),

@@ -13,9 +13,12 @@ use peerage_core::UnixTime;
 use peerage_inproxy::broker::{Broker, BrokerConfig, Control};
 use peerage_inproxy::call::BrokerClient;
 use peerage_inproxy::destination::Hosts;
-use peerage_inproxy::transport::{Channel, Prepared, Quic, QuicConfig, Role, Transport};
-use peerage_inproxy::{BrokerAddress, Entry, Outside, PartySecret, SignedEntry, SignerSecret};
-use peerage_matcher::{CompartmentId, NetworkProtocol};
+use peerage_inproxy::transport::{Channel, Prepared, PreparedUdp, Role, Transport, Udp, UdpConfig};
+use peerage_inproxy::{
+    BrokerAddress, Description, Entry, Outside, PartySecret, SignedEntry, SignerSecret,
+    TransportKind,
+};
+use peerage_matcher::{CompartmentId, NetworkProtocol, Versions};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -35,27 +38,35 @@ pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-pub(crate) fn quic() -> Quic {
-    let config = QuicConfig {
+/// An end on loopback that speaks these.
+pub(crate) fn speaking(speaks: Versions) -> Udp {
+    let config = UdpConfig {
         bind: [127, 0, 0, 1].into(),
-        ..QuicConfig::default()
+        speaks,
+        ..UdpConfig::default()
     };
-    Quic::new(config, OUTSIDE)
+    Udp::new(config, OUTSIDE)
+}
+
+/// One that speaks all that this build does.
+pub(crate) fn udp() -> Udp {
+    speaking(TransportKind::built())
+}
+
+/// One end of a match, before it knows the other: itself, and what it says of itself.
+pub(crate) async fn prepared(kind: TransportKind) -> (PreparedUdp, Description) {
+    let prepared = speaking(kind.version()).prepare().await.unwrap();
+    let description = prepared.description().clone();
+    (prepared, description)
 }
 
 /// Two ends of a channel: the client's, the volunteer's.
-pub(crate) async fn channels() -> (Channel, Channel) {
-    let client = quic().prepare().await.unwrap();
-    let volunteer = quic().prepare().await.unwrap();
-    let (ours, theirs) = (
-        client.description().clone(),
-        volunteer.description().clone(),
-    );
-    let connect = client.connect(Role::Client, &theirs, soon());
-    let take = async {
-        // The volunteer's end exists once the client has said something.
-        volunteer.connect(Role::Volunteer, &ours, soon()).await
-    };
+pub(crate) async fn channels(kind: TransportKind) -> (Channel, Channel) {
+    let (client, ours) = prepared(kind).await;
+    let (volunteer, theirs) = prepared(kind).await;
+    let connect = client.connect(kind, Role::Client, &theirs, soon());
+    // QUIC's volunteer has its end once the client has said something.
+    let take = volunteer.connect(kind, Role::Volunteer, &ours, soon());
     let connect = async {
         let mut channel = connect.await?;
         tokio::io::AsyncWriteExt::write_all(&mut channel, b"!")

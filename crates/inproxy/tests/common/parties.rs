@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use peerage_inproxy::call::BrokerClient;
 use peerage_inproxy::client::{ClientConfig, Dialer, Where};
-use peerage_inproxy::transport::Quic;
+use peerage_inproxy::transport::Udp;
 use peerage_inproxy::volunteer::{Event, Stopped, Totals, Volunteer, VolunteerConfig};
 use peerage_inproxy::{AllowList, PartySecret};
 use peerage_net::Target;
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::{COMMON, OUTSIDE, Running, entry, quic};
+use super::{COMMON, OUTSIDE, Running, entry, udp};
 
 /// A destination that echoes, as many at once as come.
 pub(crate) async fn echo() -> SocketAddr {
@@ -38,9 +38,9 @@ pub(crate) fn target(addr: SocketAddr) -> Target {
     addr.to_string().parse().unwrap()
 }
 
-pub(crate) fn client(broker: &Running) -> Dialer<Quic> {
+pub(crate) fn client(broker: &Running) -> Dialer<Udp> {
     let config = ClientConfig::new(Where::Common(vec![COMMON]), vec![entry()]);
-    Dialer::new(broker.caller(), quic(), config, OUTSIDE)
+    Dialer::new(broker.caller(), udp(), config, OUTSIDE)
 }
 
 /// A volunteer that runs.
@@ -72,7 +72,7 @@ impl Serving {
         change(&mut config);
         let (sender, events) = mpsc::channel(1024);
         let caller = BrokerClient::new(broker.address.clone(), PartySecret::new(key), OUTSIDE);
-        let volunteer = Volunteer::new(caller, quic(), config, sender);
+        let volunteer = Volunteer::new(caller, udp(), config, sender);
         let totals = volunteer.totals();
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async {

@@ -1,5 +1,6 @@
 //! The changes of `peerage book` made by the daemon that has the book.
 
+use std::io::BufRead;
 use std::time::Duration;
 
 use peerage::node::book::{Role, Subject};
@@ -8,7 +9,7 @@ use peerage_api::v1;
 
 use super::found;
 use crate::data::Whom;
-use crate::output::{Exit, Failed, misused, progress};
+use crate::output::{Exit, Failed, complain, environment, misused, progress};
 use crate::remote::{Remote, refused};
 
 fn realm_of(realm: &Realm) -> v1::Realm {
@@ -113,4 +114,51 @@ pub(super) async fn unban(
     let word = if lifted { "is no longer" } else { "was not" };
     progress(&format!("{subject} {word} banned on {realm}"));
     Ok(found(lifted))
+}
+
+/// How many lines go in one call, as many as a daemon takes, and how many bytes at the most: less
+/// than a call has.
+const AT_ONCE: [usize; 2] = [1000, 8 << 20];
+
+/// The longest line, as the book writes them, with its end.
+const LINE: u64 = (1 << 20) + 1;
+
+pub(super) async fn import(
+    mut remote: Remote,
+    realm: &Realm,
+    mut input: impl BufRead,
+) -> Result<Exit, Failed> {
+    let unreadable = |error| environment(error, "cannot read the lines");
+    let (mut peers, mut bans, mut wrong, mut first_line) = (0, 0, 0, 1);
+    let mut is_over = false;
+    while !is_over {
+        let (mut lines, mut count) = (String::new(), 0);
+        let [most, bytes] = AT_ONCE;
+        while count < most && lines.len() < bytes && !is_over {
+            let read = std::io::Read::take(&mut input, LINE).read_line(&mut lines);
+            is_over = read.map_err(unreadable)? == 0;
+            count += 1;
+        }
+        if lines.trim().is_empty() {
+            continue;
+        }
+        let request = v1::ImportBookRequest {
+            realm: Some(realm_of(realm)),
+            lines,
+            first_line,
+        };
+        first_line += u32::try_from(count).unwrap_or(0);
+        let taken = remote.client.import_book(request).await.map_err(refused)?;
+        let taken = taken.into_inner();
+        for words in &taken.refused {
+            complain(words);
+        }
+        peers += taken.peers;
+        bans += taken.bans;
+        wrong += taken.not_taken;
+    }
+    progress(&format!(
+        "{peers} peers and {bans} bans taken into the book of {realm}, {wrong} not; the daemon has them"
+    ));
+    Ok(found(wrong == 0))
 }

@@ -86,6 +86,7 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
         grpc: args.serve,
         http: args.http,
         token_file: args.token_file,
+        tls: None,
     };
     let mut gate = Gate::open(&wanted).await?;
     let world = world::start(&tell, &mut gate).await?;

@@ -12,7 +12,7 @@ use peerage::inproxy::client::{ClientConfig, Dialer, Where};
 use peerage::inproxy::destination::Hosts;
 use peerage::inproxy::matcher::{CompartmentId, NetworkProtocol};
 use peerage::inproxy::policy::Rule;
-use peerage::inproxy::transport::{Channel, Quic, QuicConfig};
+use peerage::inproxy::transport::{Channel, Udp, UdpConfig};
 use peerage::inproxy::volunteer::{Event, Volunteer, VolunteerConfig};
 use peerage::inproxy::{
     AllowList, BrokerAddress, EncodedEntry, Entry, OUTSIDE, PartySecret, SignedEntry, SignerSecret,
@@ -127,12 +127,12 @@ async fn answer(mut io: TcpStream, body: &str) -> io::Result<()> {
     io.shutdown().await
 }
 
-fn quic() -> Quic {
-    let config = QuicConfig {
+fn udp() -> Udp {
+    let config = UdpConfig {
         bind: Ipv4Addr::LOCALHOST.into(),
-        ..QuicConfig::default()
+        ..UdpConfig::default()
     };
-    Quic::new(config, OUTSIDE)
+    Udp::new(config, OUTSIDE)
 }
 
 /// An entry for every port of this machine, by this operator.
@@ -208,7 +208,7 @@ impl Introduced {
                 ..VolunteerConfig::default()
             };
             let (sender, mut its) = mpsc::channel(EVENTS);
-            let volunteer = Volunteer::new(client, quic(), config, sender);
+            let volunteer = Volunteer::new(client, udp(), config, sender);
             let told = told.clone();
             volunteers.push(tasks.spawn(async move {
                 drop(volunteer.run(std::future::pending()).await);
@@ -233,14 +233,14 @@ impl Introduced {
     }
 
     /// Somebody new, with this entry.
-    fn client(&self, entry: &EncodedEntry) -> Dialer<Quic> {
+    fn client(&self, entry: &EncodedEntry) -> Dialer<Udp> {
         let secret = PartySecret::new(OUTSIDE.bytes());
         let broker = BrokerClient::new(self.broker.clone(), secret, OUTSIDE);
         let compartments = Where::Common(vec![self.compartment]);
         let mut config = ClientConfig::new(compartments, vec![entry.clone()]);
         // The story is short.
         config.tries = 4;
-        Dialer::new(broker, quic(), config, OUTSIDE)
+        Dialer::new(broker, udp(), config, OUTSIDE)
     }
 
     async fn tell(mut self) -> Vec<Step> {
@@ -270,7 +270,7 @@ impl Introduced {
         steps
     }
 
-    async fn fetch(&self, client: &Dialer<Quic>) -> Got {
+    async fn fetch(&self, client: &Dialer<Udp>) -> Got {
         let begun = Instant::now();
         let fetched = async {
             let channel = self.dial(client, begun).await?;
@@ -289,7 +289,7 @@ impl Introduced {
         (fetched.await, begun)
     }
 
-    async fn dial(&self, client: &Dialer<Quic>, begun: Instant) -> Result<Channel, Reason> {
+    async fn dial(&self, client: &Dialer<Udp>, begun: Instant) -> Result<Channel, Reason> {
         let to = self.page.at.to_string().parse();
         let to: Target = to.map_err(|_| broken(io::ErrorKind::InvalidInput.into()))?;
         let dialled = client.dial(&to, begun + LIMIT).await;
@@ -307,7 +307,7 @@ impl Introduced {
     }
 
     /// Ends the volunteer that carries a connection, and fetches the page through another.
-    async fn lose_one(&mut self, client: &Dialer<Quic>) -> Got {
+    async fn lose_one(&mut self, client: &Dialer<Udp>) -> Got {
         let begun = Instant::now();
         while self.events.try_recv().is_ok() {}
         let mut channel = match self.dial(client, begun).await {
@@ -384,7 +384,7 @@ async fn page_of(
 }
 
 /// A peer of a network, greeted through a volunteer.
-async fn greet(peer: &Whom, client: &Dialer<Quic>) -> Got {
+async fn greet(peer: &Whom, client: &Dialer<Udp>) -> Got {
     let begun = Instant::now();
     let setup = Setup {
         route: Route::by(client.clone()),

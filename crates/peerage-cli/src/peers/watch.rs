@@ -27,7 +27,8 @@ pub(super) struct Args {
     #[command(flatten)]
     whose: Whose,
 
-    /// Only this kind of event; may be given several times. All but failed attempts when not given.
+    /// Only this kind of event; may be given several times. All but found, dialling and failed when
+    /// not given.
     #[arg(long, value_enum, value_name = "KIND")]
     only: Vec<Kind>,
 
@@ -57,6 +58,14 @@ enum Kind {
     AlreadyConnected,
     /// The daemon stood still.
     Stalled,
+    /// A finder found candidates.
+    Found,
+    /// A dial begins.
+    Dialling,
+    /// An answer came after it was awaited.
+    LateAnswer,
+    /// A peer's request was not answered in time.
+    GivenUp,
 }
 
 impl From<Kind> for v1::EventKind {
@@ -69,6 +78,10 @@ impl From<Kind> for v1::EventKind {
             Kind::Incompatible => Self::Incompatible,
             Kind::AlreadyConnected => Self::AlreadyConnected,
             Kind::Stalled => Self::Stalled,
+            Kind::Found => Self::Found,
+            Kind::Dialling => Self::Dialling,
+            Kind::LateAnswer => Self::LateAnswer,
+            Kind::GivenUp => Self::GivenUp,
         }
     }
 }
@@ -173,7 +186,8 @@ async fn again(place: &Place) -> Remote {
 impl Watch<'_> {
     fn request(&self, realm: Option<v1::Realm>) -> v1::SubscribeRequest {
         let wanted = |kind: &Kind| self.args.only.contains(kind);
-        let usual = |kind: &Kind| *kind != Kind::Failed;
+        // Of attempts there are many more than of peers.
+        let usual = |kind: &Kind| !matches!(kind, Kind::Failed | Kind::Found | Kind::Dialling);
         let kinds = Kind::value_variants().iter().copied();
         let kinds = kinds.filter(|kind| match self.args.only.is_empty() {
             true => usual(kind),
@@ -354,6 +368,26 @@ fn event_words(event: &v1::Event, out: &mut Out) -> Result<(), Failed> {
         Some(Of::Stalled(of)) => {
             let words = format!("the daemon stood still for {}", span_ms(of.lost_ms));
             (Tone::Bad, "stalled", words)
+        }
+        Some(Of::Found(of)) => {
+            let (gave, finder, new) = (of.gave, &of.finder, of.new.len());
+            let words = format!("{gave} by {finder}, {new} of them new");
+            (Tone::Quiet, "found", words)
+        }
+        Some(Of::Dialling(of)) => {
+            let words = format!("{}  {}", place(of.peer.as_ref(), &of.address), of.why);
+            (Tone::Quiet, "dialling", words)
+        }
+        Some(Of::LateAnswer(of)) => {
+            let at = place(of.peer.as_ref(), "");
+            let name = of.message.as_ref().map_or("", |message| &*message.name);
+            let (took, late) = (span_ms(of.took_us / 1000), span_ms(of.late_us / 1000));
+            let words = format!("{at}  {name} after {took}, {late} too late");
+            (Tone::Quiet, "late_answer", words)
+        }
+        Some(Of::GivenUp(of)) => {
+            let words = format!("{}  request {}", place(of.peer.as_ref(), ""), of.request);
+            (Tone::Quiet, "given_up", words)
         }
         None => return Ok(()),
     };

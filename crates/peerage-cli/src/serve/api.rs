@@ -12,7 +12,7 @@ pub(crate) use self::off::{Feed, Gate};
 pub(crate) use self::on::{Feed, Gate};
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where it is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -24,6 +24,31 @@ pub(crate) struct Wanted {
     pub(crate) http: Option<SocketAddr>,
     /// Who may change things.
     pub(crate) token_file: Option<PathBuf>,
+    /// Certificates of both sides, for gRPC over TCP.
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+/// Files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsFiles {
+    /// The daemon's certificate and those above it.
+    pub(crate) cert: PathBuf,
+    /// Its key.
+    pub(crate) key: PathBuf,
+    /// The authority that signs the certificates of clients.
+    pub(crate) client_ca: PathBuf,
+}
+
+impl TlsFiles {
+    /// The same with paths that begin there.
+    pub(crate) fn within(&self, folder: &Path) -> Self {
+        Self {
+            cert: folder.join(&self.cert),
+            key: folder.join(&self.key),
+            client_ca: folder.join(&self.client_ca),
+        }
+    }
 }
 
 /// A node as it is shown to programs.

@@ -74,6 +74,26 @@ fn a_daemon_changes_its_book_itself() {
         stderr(&other)
     );
 
+    // What another book knew is taken in by the daemon, too, and named by its line where it is not.
+    let lines = pair.dir.file("lines");
+    let exported = run(&[&["book", "export"], &REALM[..], &["--data", &data]].concat());
+    let mut text = String::from_utf8(exported.stdout).unwrap();
+    let known = text.lines().count();
+    let other = text
+        .lines()
+        .next()
+        .unwrap()
+        .replace(&pair.at, "127.8.0.1:18344");
+    text = format!("{text}{other}\nnonsense\n");
+    std::fs::write(&lines, text).unwrap();
+    let (exit, words) = book(&data, &["import", &lines]);
+    assert_eq!(exit, 1, "{words}");
+    assert!(words.contains("is in the book already"), "{words}");
+    let wrong = format!("line {} is not taken", known + 2);
+    assert!(words.contains(&wrong), "{words}");
+    assert!(words.contains("1 peers and 0 bans taken"), "{words}");
+    assert!(words.contains("the daemon has them"), "{words}");
+
     // It is written down, and afterwards the store is for whoever comes.
     assert_eq!(pair.second.end("-TERM").0, 0);
     let (exit, words) = book(&data, &["remove", &pair.at, "--api", &pair.socket]);

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Output, Stdio};
 
 use serde_json::Value;
 
+use super::cable::Cable;
 use super::serve::{Daemon, REGTEST, address};
 use super::{TempDir, code, json_lines, peerage, run, stderr};
 
@@ -377,6 +378,30 @@ fn what_happens_is_watched_and_a_restart_outlived() {
     watch.lines.read_to_string(&mut rest).unwrap();
     assert_eq!(watch.child.wait().unwrap().code(), Some(130));
     assert_eq!(pair.first.end("-TERM").0, 0);
+}
+
+#[test]
+fn a_watcher_whose_connection_breaks_misses_nothing() {
+    let mut pair = Pair::new("peers-cable");
+    let to = format!("{}/api.sock", pair.data);
+    let cable = Cable::new(pair.dir.file("cable.sock"), to);
+    let mut watch = Watch::start(&["--json", "--api", &cable.socket]);
+    assert_eq!(watch.wait("opened")["resumed"], false);
+    pair.peers(&["drop", &format!("zec://{}", pair.at)]);
+    let first = watch.wait("established")["seq"].as_u64().unwrap();
+    pair.second.wait("established");
+    assert_eq!(cable.pull(), 1);
+    // Whether this happens while it is away or after, it is told, and once.
+    pair.peers(&["drop", &format!("zec://{}", pair.at)]);
+    assert_eq!(watch.wait("opened")["resumed"], true);
+    let mut next = first;
+    for kind in ["closed", "established"] {
+        let told = watch.wait(kind);
+        next += 1;
+        assert_eq!(told["seq"], next, "{told}");
+    }
+    assert_eq!(cable.pull(), 1, "it came by the cable again");
+    assert_eq!(watch.wait("opened")["resumed"], true);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::serve::{Daemon, address};
 use super::{TempDir, json_lines, run};
+#[cfg(feature = "api")]
+use super::{code, stderr};
 
 /// A daemon that only waits to be dialled, at this address.
 fn waiting(dir: &TempDir, name: &str, ip: &str, more: &[&str]) -> (Daemon, String) {
@@ -97,6 +99,92 @@ fn limits_and_bans_change_and_whoever_is_not_concerned_stays() {
         one.wait_for(|line| line["type"] != "status")["type"],
         "closed"
     );
+}
+
+/// A reload changes what differs in the file, and nothing else.
+#[cfg(feature = "api")]
+#[test]
+fn what_was_set_over_the_interface_survives_a_reload_that_does_not_speak_of_it() {
+    let dir = TempDir::new("reload-api");
+    let (_one, one_at) = waiting(&dir, "one", "127.0.0.1", &REGTEST);
+    let (_two, two_at) = waiting(&dir, "two", "127.0.0.2", &REGTEST);
+    let top = "status = \"1h\"\napi.grpc = \"unix:data/api.sock\"";
+    let in_file = "listen = []\nbans = [\"192.0.2.0/24\"]";
+    std::fs::create_dir_all(dir.file("data")).unwrap();
+    let config = Config::write(&dir, top, &[&one_at], in_file);
+    let mut daemon = config.serve();
+    daemon.wait("established");
+    let data = dir.file("data");
+    let call = |args: &[&str]| {
+        let output = run(&[args, &["--data", &data]].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        json_lines(&output)
+    };
+    let whose = ["-n", "zcash", "--chain", "regtest"];
+    let book = |args: &[&str]| call(&[&["book"], args, &whose].concat());
+    call(&["peers", "trust", &format!("zec://{two_at}")]);
+    daemon.wait("established");
+    book(&["ban", "198.51.100.7", "--why", "by hand"]);
+    // What the file has is taken away.
+    book(&["unban", "192.0.2.0/24"]);
+    let standings = || {
+        let mut all: Vec<_> = call(&["peers", "list", "--json"])
+            .iter()
+            .map(|peer| (peer["address"].to_string(), peer["standing"].to_string()))
+            .collect();
+        all.sort();
+        all
+    };
+    let before = standings();
+    assert_eq!(before.len(), 2);
+    // The file of the book is written a moment later: whoever waits for it sees it.
+    let bans = |wanted: &[&str]| loop {
+        let mut all: Vec<_> = json_lines(&run(&[
+            &["book", "bans", "--json"],
+            &whose[..],
+            &["--data", &data],
+        ]
+        .concat()))
+        .iter()
+        .map(|ban| {
+            let subject = ban["subject"].as_str().unwrap();
+            subject.trim_end_matches("/32").to_owned()
+        })
+        .collect();
+        all.sort();
+        if all == wanted {
+            return;
+        }
+    };
+    bans(&["198.51.100.7"]);
+
+    // Another key changes; then nothing does.
+    for quick in ["status = \"300ms\"", "status = \"300ms\""] {
+        let top = top.replace("status = \"1h\"", quick);
+        Config::write(&dir, &top, &[&one_at], in_file);
+        daemon.send("-HUP");
+        daemon.wait("reloaded");
+        assert_eq!(standings(), before);
+        bans(&["198.51.100.7"]);
+    }
+    // The file speaks of them: it wins.
+    let peers = [&*one_at, &*two_at];
+    Config::write(&dir, top, &peers, "listen = []");
+    daemon.send("-HUP");
+    daemon.wait("reloaded");
+    Config::write(&dir, top, &[&one_at], in_file);
+    daemon.send("-HUP");
+    daemon.wait("reloaded");
+    let after = standings();
+    let of = |at: &str| {
+        after
+            .iter()
+            .find(|(address, _)| address.contains(at))
+            .cloned()
+    };
+    assert_eq!(of(&two_at).unwrap().1, "\"ordinary\"", "{after:?}");
+    bans(&["192.0.2.0/24", "198.51.100.7"]);
+    assert_eq!(daemon.end("-TERM").0, 0);
 }
 
 #[test]

@@ -259,6 +259,28 @@ fn two_daemons_keep_each_other_and_one_finds_the_other_again_after_a_restart() {
     assert_eq!(first.end("-TERM").0, 0);
 }
 
+/// An ordinary candidate, which no configuration and no finder names: the book alone knows it.
+#[test]
+fn whom_the_book_knows_is_dialled_after_a_restart_however_the_daemon_ended() {
+    let dir = TempDir::new("serve-book");
+    let (one, two) = (dir.file("one"), dir.file("two"));
+    let mut first =
+        Daemon::start(&[&REGTEST[..], &["--listen", "127.0.0.1:0", "--data", &one]].concat());
+    let at = address(&first.wait("listening"));
+    let added = run(&[&["book", "add", "--data", &two, &at], &BOOK[..]].concat());
+    assert_eq!(code(&added), 0, "{}", stderr(&added));
+    let dials = [&REGTEST[..], &["--no-listen", "--data", &two]].concat();
+    for signal in ["-TERM", "-KILL"] {
+        let mut second = Daemon::start(&[&dials[..], &["--status", "100ms"]].concat());
+        assert_eq!(second.wait("established")["key"], at);
+        wait_written(&mut second, &two, &at, "greeted");
+        second.send(signal);
+        second.child.wait().unwrap();
+    }
+    let mut last = Daemon::start(&dials);
+    assert_eq!(last.wait("established")["key"], at);
+}
+
 /// Waits until the file has this of the history of a peer; figures pass meanwhile.
 fn wait_written(daemon: &mut Daemon, data: &str, peer: &str, what: &str) {
     loop {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use peerage_book::{Address, GossipEntry, Identity, Key, Verdict};
-use peerage_core::{AcceptAll, Failure, Network, PeerText, Reason, Session};
+use peerage_core::{AcceptAll, Endpoint, Failure, Network, PeerText, Reason, Session};
 use peerage_find::Candidate;
 use peerage_net::{Connection, Connector, Host, Link, LinkError, Stream, Target};
 use peerage_node::{Heard, Live, Whom};
@@ -78,6 +78,11 @@ pub trait Keeps:
     /// See [`peerage_node::Network::asks_for_addrs`].
     fn asks_for_addrs(_message: &MessageOf<Self>) -> bool {
         false
+    }
+
+    /// See [`peerage_node::Network::says_of_itself`].
+    fn says_of_itself(_info: &Self::Info) -> Option<(Endpoint, u64)> {
+        None
     }
 
     /// See [`peerage_node::Network::addrs`].
@@ -185,6 +190,10 @@ impl<N: Keeps> peerage_node::Network for Keeper<N> {
 
     fn asks_for_addrs(message: &MessageOf<N>) -> bool {
         N::asks_for_addrs(message)
+    }
+
+    fn says_of_itself(info: &N::Info) -> Option<(Endpoint, u64)> {
+        N::says_of_itself(info)
     }
 
     fn addrs(message: &MessageOf<N>) -> Option<Vec<GossipEntry>> {

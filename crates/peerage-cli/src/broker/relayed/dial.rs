@@ -82,10 +82,12 @@ fn described(event: &LocalEvent) -> (String, Value) {
     match event {
         LocalEvent::Connected { target, path, took } => {
             let remote = path.remote;
-            let words = format!("{target} through {remote} in {}", millis(*took));
+            let (transport, why) = (path.transport.name(), path.choice);
+            let took_text = millis(*took);
+            let words = format!("{target} through {remote} by {transport} in {took_text}: {why}");
             let fields = json!({
                 "event": "connected", "target": target.to_string(), "volunteer": remote.to_string(),
-                "transport": path.transport.name(), "ms": millis_json(*took),
+                "transport": transport, "choice": why.name(), "ms": millis_json(*took),
             });
             (words, fields)
         }

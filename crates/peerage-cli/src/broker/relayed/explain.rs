@@ -94,7 +94,12 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
                 "volunteers' slots that wait at the broker: up to {others}"
             ))?;
             for (rule, count) in kept_away(&waiting) {
-                out.line(format!("  kept from us by {rule}: up to {count}"))?;
+                let meant = if rule == Rule::Versions.name() {
+                    " (no transport in common)"
+                } else {
+                    ""
+                };
+                out.line(format!("  kept from us by {rule}{meant}: up to {count}"))?;
             }
             let compatible = waiting.compatible;
             out.line(format!(

@@ -8,9 +8,11 @@ use clap::ValueEnum;
 use peerage::inproxy::call::BrokerClient;
 use peerage::inproxy::client::{ClientConfig, Dialer, Where};
 use peerage::inproxy::matcher::{NatType, NetworkType};
-use peerage::inproxy::transport::{Quic, QuicConfig};
+use peerage::inproxy::transport::{Udp, UdpConfig};
 use peerage::inproxy::volunteer::OwnNetwork;
-use peerage::inproxy::{BrokerAddress, Invitation, OUTSIDE, Pairing, PartySecret, SignerKey};
+use peerage::inproxy::{
+    BrokerAddress, Invitation, OUTSIDE, Pairing, PartySecret, SignerKey, TransportKind,
+};
 use peerage::{Route, UnixTime};
 
 use crate::args::span;
@@ -44,6 +46,25 @@ pub(super) enum NetworkKindArg {
     Mobile,
 }
 
+/// How bytes travel between client and volunteer.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum TransportArg {
+    Quic,
+    /// Data channels, as browsers have them.
+    #[cfg(feature = "webrtc")]
+    Webrtc,
+}
+
+impl TransportArg {
+    const fn kind(self) -> TransportKind {
+        match self {
+            Self::Quic => TransportKind::Quic,
+            #[cfg(feature = "webrtc")]
+            Self::Webrtc => TransportKind::WebRtc,
+        }
+    }
+}
+
 /// Our own end.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct EndArgs {
@@ -69,6 +90,11 @@ pub(super) struct EndArgs {
     /// A STUN server to ask what address it sees; may be given up to 4 times.
     #[arg(long, value_name = "ADDR:PORT")]
     stun: Vec<SocketAddr>,
+
+    /// A transport to speak; may be given several times. Of those that both ends speak the broker takes
+    /// QUIC before WebRTC. The default is all that this build speaks.
+    #[arg(long, value_enum, value_name = "TRANSPORT")]
+    transport: Vec<TransportArg>,
 
     /// How long the other end may be silent before it counts as gone.
     #[arg(long, value_name = "TIME", default_value = "800ms", value_parser = span)]
@@ -105,14 +131,19 @@ impl EndArgs {
         }
     }
 
-    pub(super) fn quic(&self) -> Quic {
-        let config = QuicConfig {
+    pub(super) fn udp(&self) -> Udp {
+        let chosen = self.transport.iter().map(|transport| transport.kind());
+        let speaks = chosen
+            .map(TransportKind::version)
+            .reduce(|all, one| all.or(one));
+        let config = UdpConfig {
+            speaks: speaks.unwrap_or_else(TransportKind::built),
             bind: self.bind,
             advertised: self.advertise.iter().map(|addr| (*addr).into()).collect(),
             stun: self.stun.iter().map(|addr| (*addr).into()).collect(),
             silence: self.silence,
         };
-        Quic::new(config, OUTSIDE)
+        Udp::new(config, OUTSIDE)
     }
 }
 
@@ -182,19 +213,19 @@ pub(super) fn read_link(link: &str, operator: Option<SignerKey>) -> Result<Linke
 
 impl ThroughArgs {
     /// A client that goes there, under a key of its own.
-    pub(super) fn dialer(&self) -> Result<Dialer<Quic>, Failed> {
+    pub(super) fn dialer(&self) -> Result<Dialer<Udp>, Failed> {
         self.end.warn();
         dialer(&self.via, self.operator, &self.end)
     }
 }
 
-fn dialer(link: &str, operator: Option<SignerKey>, end: &EndArgs) -> Result<Dialer<Quic>, Failed> {
+fn dialer(link: &str, operator: Option<SignerKey>, end: &EndArgs) -> Result<Dialer<Udp>, Failed> {
     let linked = read_link(link, operator)?;
     let broker = BrokerClient::new(linked.broker, PartySecret::new(OUTSIDE.bytes()), OUTSIDE);
     let mut config = ClientConfig::new(linked.compartments, linked.entries);
     config.network = end.network();
     config.pins = linked.volunteer.into_iter().collect();
-    Ok(Dialer::new(broker, end.quic(), config, OUTSIDE))
+    Ok(Dialer::new(broker, end.udp(), config, OUTSIDE))
 }
 
 /// `--via` of commands that dial peers: their connections go through volunteers and nowhere else, and
@@ -235,6 +266,7 @@ impl Via {
             bind: self.via_bind.unwrap_or(IpAddr::from([0, 0, 0, 0])),
             advertise: Vec::new(),
             stun: Vec::new(),
+            transport: Vec::new(),
             silence: SILENCE,
         };
         Ok(Route::by(dialer(link, None, &end)?))

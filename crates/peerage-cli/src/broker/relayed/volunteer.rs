@@ -126,7 +126,7 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
     };
     let (sender, mut events) = mpsc::channel(EVENTS);
     let client = BrokerClient::new(broker.clone(), key, OUTSIDE);
-    let volunteer = Volunteer::new(client, args.end.quic(), config, sender);
+    let volunteer = Volunteer::new(client, args.end.udp(), config, sender);
     if args.json {
         out.json(
             "volunteer",
@@ -252,13 +252,13 @@ fn described(event: &Event) -> (String, Value) {
             path,
         } => {
             let id = short(connection);
-            let transport = path.transport.name();
+            let (transport, why) = (path.transport.name(), path.choice);
             let fields = json!({
                 "event": "relaying", "connection": id, "destination": destination.to_string(),
-                "transport": transport,
+                "transport": transport, "choice": why.name(),
             });
             (
-                format!("{id} relaying to {destination} by {transport}"),
+                format!("{id} relaying to {destination} by {transport}: {why}"),
                 fields,
             )
         }

@@ -23,7 +23,7 @@ impl<N: Wired> Feed<N> {
 impl Gate {
     #[expect(clippy::unused_async, reason = "as the other one is")]
     pub(crate) async fn open(wanted: &Wanted) -> Result<Self, Failed> {
-        let is_wanted = wanted.grpc.is_some() || wanted.http.is_some();
+        let is_wanted = wanted.grpc.is_some() || wanted.http.is_some() || wanted.tls.is_some();
         if is_wanted || wanted.token_file.is_some() {
             return Err(misused("this peerage was built without the feature `api`"));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use peerage::Greeter;
 use peerage::networks::Described;
 use peerage::node::{Event, HandleOf, Wired};
-use peerage_api::grpc::{self, Access};
+use peerage_api::grpc::{self, Access, Certificates};
 use peerage_api::socket::{At, BindError};
 use peerage_api::token::Token;
 use peerage_api::{ApiLimits, Builder, Daemon, http, v1};
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Places, Shown, Wanted};
-use crate::output::{Failed, environment, usage};
+use crate::output::{Failed, environment, misused, usage};
 
 /// How long calls under way may take at the end.
 const LAST_CALLS: Duration = Duration::from_secs(1);
@@ -49,6 +49,22 @@ fn taken(error: BindError) -> Failed {
     }
 }
 
+/// Who may use gRPC over TCP.
+fn access(at: &At, wanted: &Wanted, token: Option<Token>) -> Result<Option<Access>, Failed> {
+    let Some(files) = &wanted.tls else {
+        return Ok(token.map(Access::Token));
+    };
+    let At::Tcp(_) = at else {
+        return Err(misused(
+            "api.tls is for gRPC over TCP, and api.grpc is a unix socket, which its owner alone may \
+             open: leave one of them out",
+        ));
+    };
+    let certificates = Certificates::read(&files.cert, &files.key, &files.client_ca);
+    let certificates = certificates.map_err(|error| usage(error).within("api.tls".to_owned()))?;
+    Ok(Some(Access::Certificates(Box::new(certificates), token)))
+}
+
 impl Gate {
     /// Takes the places that are wanted.
     pub(crate) async fn open(wanted: &Wanted) -> Result<Self, Failed> {
@@ -57,12 +73,17 @@ impl Gate {
         let grpc = match &wanted.grpc {
             Some(at) => {
                 let at: At = at.parse().map_err(usage)?;
-                let access = token.clone().map(Access::Token);
+                let access = access(&at, wanted, token.clone())?;
                 let listener = grpc::Listener::bind(&at, access).await;
                 Some((at, listener.map_err(taken)?))
             }
             None => None,
         };
+        if wanted.tls.is_some() && grpc.is_none() {
+            return Err(misused(
+                "api.tls is for gRPC over TCP: set api.grpc to ip:port, or leave it out",
+            ));
+        }
         let http = match wanted.http {
             Some(at) => Some(http::Listener::bind(at, token).await.map_err(taken)?),
             None => None,

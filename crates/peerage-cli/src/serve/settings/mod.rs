@@ -15,7 +15,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 pub(crate) use self::command::{Args, run};
-use super::api::Wanted;
+use super::api::{TlsFiles, Wanted};
 use super::config::{self, File, Node, Source};
 use super::level::{Format, Level};
 use crate::args::span;
@@ -175,6 +175,8 @@ pub(super) struct Settings<'a> {
     pub(super) grpc: (Option<String>, Winner),
     pub(super) http: (Option<SocketAddr>, Winner),
     pub(super) token_file: (Option<PathBuf>, Winner),
+    /// The three files come from one layer.
+    pub(super) tls: (Option<TlsFiles>, Winner),
     /// All networks are named by one file: those of two are never mixed.
     pub(super) nodes: (Option<&'a [Spanned<Node>]>, Winner),
 }
@@ -203,6 +205,9 @@ impl<'a> Settings<'a> {
             token_file: winner(over.token_file.clone(), layers, |layer| {
                 Some(layer.beside().join(layer.file.api.token_file.as_ref()?))
             }),
+            tls: winner(None, layers, |layer| {
+                Some(layer.file.api.tls.as_ref()?.within(layer.beside()))
+            }),
             nodes: winner(None, layers, nodes),
         }
     }
@@ -213,6 +218,7 @@ impl<'a> Settings<'a> {
             grpc: self.grpc.0.clone(),
             http: self.http.0,
             token_file: self.token_file.0.clone(),
+            tls: self.tls.0.clone(),
         }
     }
 

@@ -14,6 +14,7 @@ use super::command::{ShowArgs, key_file};
 use super::keys::{KEYS, OVER};
 use super::{Layer, STATUS, Settings, Winner, layers};
 use crate::output::{Exit, Failed, Out};
+use crate::serve::api::TlsFiles;
 use crate::serve::config::place;
 use crate::serve::level::{Format, Level};
 use crate::serve::plan::{Keys, NodePlan, from_layers};
@@ -156,6 +157,7 @@ pub(super) fn show(
     let status = format!("{:?}", settings.status.0.unwrap_or(STATUS));
     let level = settings.level.0.unwrap_or(Level::Info);
     let format = settings.format.0.unwrap_or(Format::Text);
+    let of_tls = |of: fn(&TlsFiles) -> &PathBuf| json!(settings.tls.0.as_ref().map(of));
     for (key, value, winner) in [
         ("data", json!(data), settings.data.1),
         ("status", json!(status), settings.status.1),
@@ -167,6 +169,13 @@ pub(super) fn show(
             "api.token_file",
             json!(settings.token_file.0),
             settings.token_file.1,
+        ),
+        ("api.tls.cert", of_tls(|tls| &tls.cert), settings.tls.1),
+        ("api.tls.key", of_tls(|tls| &tls.key), settings.tls.1),
+        (
+            "api.tls.client_ca",
+            of_tls(|tls| &tls.client_ca),
+            settings.tls.1,
         ),
     ] {
         let origin = match winner {

@@ -26,8 +26,8 @@ pub(super) fn template(network: NetworkArg, chain: &str) -> String {
                 _ => String::new(),
             };
         }
-        let name = match within.strip_prefix("node.") {
-            Some(table) => format!("{table}.{name}"),
+        let name = match within.split_once('.') {
+            Some((_, table)) => format!("{table}.{name}"),
             None => name.to_owned(),
         };
         text += &comment(key);
