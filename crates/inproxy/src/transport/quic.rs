@@ -1,7 +1,7 @@
 //! QUIC over a path that checks have opened: one connection and one stream for each match.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use super::path::{self, Gather, for_family};
 use super::tls::Identity;
 use super::{Channel, Life, Path, Prepared, Role, Transport, TransportError};
 use crate::description::{CheckKey, Description, TransportKind};
+use crate::network::MappedPorts;
 use crate::outside::Outside;
 
 /// What may be on its way in one direction, unacknowledged or unread, in bytes. Over a path of
@@ -69,13 +70,25 @@ impl Default for QuicConfig {
 #[derive(Clone, Debug)]
 pub struct Quic {
     config: QuicConfig,
+    ports: Option<MappedPorts>,
     outside: Outside,
 }
 
 impl Quic {
     /// QUIC of this configuration.
     pub const fn new(config: QuicConfig, outside: Outside) -> Self {
-        Self { config, outside }
+        Self {
+            config,
+            ports: None,
+            outside,
+        }
+    }
+
+    /// With ports that the router has mapped: sockets are bound to those first.
+    #[must_use]
+    pub fn with_ports(mut self, ports: MappedPorts) -> Self {
+        self.ports = Some(ports);
+        self
     }
 }
 
@@ -85,6 +98,7 @@ pub struct PreparedQuic {
     socket: UdpSocket,
     identity: Identity,
     description: Description,
+    is_mapped: bool,
     outside: Outside,
     silence: Duration,
 }
@@ -131,11 +145,12 @@ impl Transport for Quic {
     }
 
     async fn prepare(&self) -> Result<PreparedQuic, TransportError> {
-        let addr = SocketAddr::new(self.config.bind, 0);
-        let socket = UdpSocket::bind(addr).await.map_err(socket_error)?;
+        let bound = path::bind(self.config.bind, self.ports.as_ref()).await;
+        let (socket, mapped) = bound.map_err(socket_error)?;
         let identity = Identity::new(&self.outside.bytes())?;
+        let advertised = mapped.iter().chain(&self.config.advertised);
         let from = Gather {
-            advertised: self.config.advertised.clone(),
+            advertised: advertised.copied().collect(),
             stun: self.config.stun.clone(),
         };
         let candidates = path::gather(&socket, &from, self.outside).await;
@@ -148,6 +163,7 @@ impl Transport for Quic {
             socket,
             identity,
             description,
+            is_mapped: mapped.is_some(),
             outside: self.outside,
             silence: self.config.silence,
         })
@@ -157,6 +173,10 @@ impl Transport for Quic {
 impl Prepared for PreparedQuic {
     fn description(&self) -> &Description {
         &self.description
+    }
+
+    fn is_mapped(&self) -> bool {
+        self.is_mapped
     }
 
     async fn connect(

@@ -41,7 +41,8 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
-    let dialer = args.through.dialer()?;
+    let (dialer, attached) = args.through.dialer().await?;
+    attached.ready().await;
     let deadline = Instant::now() + args.timeout;
     let mut waiting = None;
     let dialled = {
@@ -62,6 +63,7 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
             }
         }
     };
+    attached.close().await;
     let path = dialled.as_ref().ok().map(|channel| channel.path());
     if args.json {
         let body = json!({

@@ -97,7 +97,10 @@ impl Args {
     /// Whether it hears of an interrupt itself and ends in order, for as long as that takes.
     #[cfg(feature = "inproxy")]
     pub(crate) const fn is_daemon(&self) -> bool {
-        matches!(self.what, What::Serve(_) | What::Volunteer(_))
+        matches!(
+            self.what,
+            What::Serve(_) | What::Volunteer(_) | What::Dial(_)
+        )
     }
 
     /// Whether it hears of an interrupt itself and ends in order, for as long as that takes.

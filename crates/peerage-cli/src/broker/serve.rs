@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use peerage::inproxy::broker::{Broker, BrokerConfig, Report};
-use peerage::inproxy::matcher::Country;
+use peerage::inproxy::matcher::{Country, NatRule, Rate};
 use peerage::inproxy::{ActiveList, OUTSIDE, SignerKey, SignerSecret, StaticTable};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -57,6 +57,15 @@ pub(super) struct Args {
     #[arg(long = "refuse-country", value_name = "CODE", value_parser = country)]
     refused: Vec<Country>,
 
+    /// Never introduce two whose NATs are unlikely to let them meet. They wait for somebody better,
+    /// and `broker explain` says so.
+    #[arg(long)]
+    require_nat: bool,
+
+    /// Connections that each address may ask for in a minute.
+    #[arg(long, value_name = "COUNT", default_value_t = OFFERS_PER_MINUTE)]
+    offers_per_minute: u32,
+
     /// Append a signed record of each introduction to this file, a line of JSON each.
     #[arg(long, value_name = "FILE")]
     reports: Option<PathBuf>,
@@ -70,6 +79,9 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// As the library has it.
+const OFFERS_PER_MINUTE: u32 = 120;
 
 fn country(text: &str) -> Result<Country, String> {
     let letters = text.as_bytes().try_into().ok();
@@ -89,6 +101,15 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
         signers,
         tags: args.tags.iter().cloned().collect(),
     };
+    if args.require_nat {
+        config.matcher.extras.nat = NatRule::Require;
+    }
+    if let Some(limits) = &mut config.matcher.extras.offer_limits {
+        limits.rate = Some(Rate {
+            per_minute: args.offers_per_minute,
+            burst: args.offers_per_minute.div_ceil(2),
+        });
+    }
     config.matcher.extras.refused_countries = args.refused.iter().copied().collect();
     if let Some(path) = &args.places {
         let shown = path.display().to_string();

@@ -11,13 +11,15 @@ use peerage::inproxy::call::BrokerClient;
 use peerage::inproxy::client::{ClientConfig, Dialer, LocalEvent, Login, Where, serve_socks};
 use peerage::inproxy::matcher::{NatType, NetworkType};
 use peerage::inproxy::transport::{Quic, QuicConfig};
-use peerage::inproxy::volunteer::OwnNetwork;
+use peerage::inproxy::{Attach, Attached, NetworkNow, OwnNetwork};
 use peerage::inproxy::{BrokerAddress, Invitation, OUTSIDE, Pairing, PartySecret, SignerKey};
+use peerage::outside;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::args::span;
-use crate::output::{Failed, environment, misused, progress, usage};
+use crate::output::{Failed, Out, environment, misused, progress, usage};
 
 /// What is known of a NAT.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -34,6 +36,18 @@ pub(super) enum NatArg {
     Symmetric,
 }
 
+impl NatArg {
+    const fn nat(self) -> NatType {
+        match self {
+            Self::Unknown => NatType::UNKNOWN,
+            Self::Open => NatType::OPEN,
+            Self::Restricted => NatType::RESTRICTED,
+            Self::PortRestricted => NatType::PORT_RESTRICTED,
+            Self::Symmetric => NatType::SYMMETRIC,
+        }
+    }
+}
+
 /// What is known of a network.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum NetworkKindArg {
@@ -43,14 +57,26 @@ pub(super) enum NetworkKindArg {
     Mobile,
 }
 
+impl NetworkKindArg {
+    /// Unknown is for the system to tell.
+    const fn declared(self) -> Option<NetworkType> {
+        match self {
+            Self::Unknown => None,
+            Self::Wired => Some(NetworkType::Wired),
+            Self::Wifi => Some(NetworkType::Wifi),
+            Self::Mobile => Some(NetworkType::Mobile),
+        }
+    }
+}
+
 /// Our own end.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct EndArgs {
-    /// The NAT this machine is behind. It is not measured. It decides who gets along with whom: an
-    /// open end with all, a port-restricted one with open and port-restricted ones, a symmetric or
-    /// unknown one with open ones only.
-    #[arg(long, value_enum, default_value = "unknown")]
-    nat: NatArg,
+    /// The NAT this machine is behind, where it is not to be measured. It decides who gets along with
+    /// whom: an open end with all, a port-restricted one with open and port-restricted ones, a
+    /// symmetric or unknown one with open ones only.
+    #[arg(long, value_enum)]
+    nat: Option<NatArg>,
 
     /// The kind of network this machine is on. A mobile one of unknown NAT is taken for symmetric.
     #[arg(long, value_enum, default_value = "unknown")]
@@ -65,9 +91,15 @@ pub(super) struct EndArgs {
     #[arg(long, value_name = "ADDR:PORT")]
     advertise: Vec<SocketAddr>,
 
-    /// A STUN server to ask what address it sees; may be given up to 4 times.
-    #[arg(long, value_name = "ADDR:PORT")]
-    stun: Vec<SocketAddr>,
+    /// A STUN server to ask what address it sees, and how the NAT behaves; may be given up to 4
+    /// times. One with two addresses is needed for the second, such as `broker stun`.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    stun: Vec<String>,
+
+    /// Ask the router for ports, one for each connection at a time, 8 at most, and give them back at
+    /// the end. Whoever has one is open to all.
+    #[arg(long)]
+    map_ports: bool,
 
     /// How long the other end may be silent before it counts as gone.
     #[arg(long, value_name = "TIME", default_value = "900ms", value_parser = span)]
@@ -75,44 +107,78 @@ pub(super) struct EndArgs {
 }
 
 impl EndArgs {
-    pub(super) fn network(&self) -> OwnNetwork {
-        OwnNetwork {
-            nat: match self.nat {
-                NatArg::Unknown => NatType::UNKNOWN,
-                NatArg::Open => NatType::OPEN,
-                NatArg::Restricted => NatType::RESTRICTED,
-                NatArg::PortRestricted => NatType::PORT_RESTRICTED,
-                NatArg::Symmetric => NatType::SYMMETRIC,
-            },
-            kind: match self.network_kind {
-                NetworkKindArg::Unknown => NetworkType::Unknown,
-                NetworkKindArg::Wired => NetworkType::Wired,
-                NetworkKindArg::Wifi => NetworkType::Wifi,
-                NetworkKindArg::Mobile => NetworkType::Mobile,
-            },
-            ..OwnNetwork::default()
-        }
-    }
-
-    /// Says why it matters, where nothing is known.
-    pub(super) fn warn(&self) {
-        if matches!(self.nat, NatArg::Unknown) {
-            progress(
-                "the NAT of this machine is unknown, so only open ends are likely to be reached: \
-                 say --nat if you know it",
+    /// Finds out what is to be measured. With so many connections at a time at most.
+    pub(super) async fn attach(&self, connections: usize) -> Result<End, Failed> {
+        let mut servers = Vec::new();
+        for name in &self.stun {
+            servers.extend(
+                outside::resolve(name)
+                    .await
+                    .map_err(|error| environment(error, "a STUN server cannot be asked"))?,
             );
         }
-    }
-
-    pub(super) fn quic(&self) -> Quic {
+        // What is declared is not measured.
+        let observe = (self.nat.is_none() && !self.stun.is_empty()).then(|| {
+            let mut plan = outside::plan(self.stun.clone());
+            plan.network = self.network_kind.declared();
+            plan
+        });
+        if observe.is_none() && self.nat.is_none_or(|nat| matches!(nat, NatArg::Unknown)) {
+            progress(
+                "the NAT of this machine is unknown, so only open ends are likely to be reached: \
+                 name a STUN server, or say --nat if you know it",
+            );
+        }
+        let attached = Attached::start(Attach {
+            known: OwnNetwork {
+                nat: self.nat.map_or(NatType::UNKNOWN, NatArg::nat),
+                kind: self.network_kind.declared().unwrap_or_default(),
+                ..OwnNetwork::default()
+            },
+            observe,
+            ports: if self.map_ports { connections } else { 0 },
+            bind: self.bind,
+        });
         let config = QuicConfig {
             bind: self.bind,
             advertised: self.advertise.iter().map(|addr| (*addr).into()).collect(),
-            stun: self.stun.iter().map(|addr| (*addr).into()).collect(),
+            stun: servers,
             silence: self.silence,
         };
-        Quic::new(config, OUTSIDE)
+        let quic = Quic::new(config, OUTSIDE).with_ports(attached.ports());
+        Ok(End { attached, quic })
     }
+}
+
+/// Our own end, being measured.
+pub(super) struct End {
+    pub(super) attached: Attached,
+    pub(super) quic: Quic,
+}
+
+/// Shows what is known of this machine's network.
+pub(super) fn network(out: &mut Out, attached: &Attached, as_json: bool) -> Result<(), Failed> {
+    let network = attached.network().now();
+    let mappings = network.mappings;
+    let effective = network.nat.effective(mappings, network.kind);
+    let found = attached.found();
+    if as_json {
+        let fields = json!({
+            "event": "network", "nat": network.nat.common_name(), "found": found,
+            "mapped_ports": network.mapped_ports.unwrap_or(0),
+            "effective": effective.common_name(), "class": effective.class().name(),
+        });
+        out.json("event", fields)?;
+        return Ok(());
+    }
+    let nat = found.unwrap_or_else(|| network.nat.common_name());
+    let ports = match network.mapped_ports {
+        Some(ports) => format!("; {ports} ports of the router are mapped"),
+        None => String::new(),
+    };
+    let class = effective.class().name();
+    out.line(format!("NAT: {nat}{ports}; its class is {class}"))?;
+    Ok(())
 }
 
 /// Through whose volunteers to go.
@@ -176,19 +242,29 @@ pub(super) fn read_link(link: &str, operator: Option<SignerKey>) -> Result<Linke
 }
 
 impl ThroughArgs {
-    /// A client that goes there, under a key of its own.
-    pub(super) fn dialer(&self) -> Result<Dialer<Quic>, Failed> {
-        self.end.warn();
-        dialer(&self.via, self.operator, &self.end)
+    /// A client that goes there, under a key of its own, and what is known of its network.
+    pub(super) async fn dialer(&self) -> Result<(Dialer<Quic>, Attached), Failed> {
+        let End { attached, quic } = self.end.attach(PORTS).await?;
+        let dialer = dialer(&self.via, self.operator, attached.network(), quic)?;
+        Ok((dialer, attached))
     }
 }
 
-fn dialer(link: &str, operator: Option<SignerKey>, end: &EndArgs) -> Result<Dialer<Quic>, Failed> {
+/// How many ports a client asks its router for: it races two volunteers for a connection, and a
+/// connection has one in the end.
+const PORTS: usize = 4;
+
+fn dialer(
+    link: &str,
+    operator: Option<SignerKey>,
+    network: NetworkNow,
+    quic: Quic,
+) -> Result<Dialer<Quic>, Failed> {
     let linked = read_link(link, operator)?;
     let broker = BrokerClient::new(linked.broker, PartySecret::new(OUTSIDE.bytes()), OUTSIDE);
     let mut config = ClientConfig::new(linked.compartments, linked.entries);
-    config.network = end.network();
-    Ok(Dialer::new(broker, end.quic(), config, OUTSIDE))
+    config.network = network;
+    Ok(Dialer::new(broker, quic, config, OUTSIDE))
 }
 
 /// `--via` of commands that dial peers.
@@ -226,15 +302,15 @@ impl Via {
         let Some(link) = &self.via else {
             return Ok(None);
         };
-        let end = EndArgs {
-            nat: NatArg::Unknown,
-            network_kind: NetworkKindArg::Unknown,
+        let config = QuicConfig {
             bind: self.via_bind.unwrap_or(IpAddr::from([0, 0, 0, 0])),
-            advertise: Vec::new(),
-            stun: Vec::new(),
-            silence: QuicConfig::default().silence,
+            ..QuicConfig::default()
         };
-        let dialer = dialer(link, None, &end)?;
+        progress(
+            "the NAT of this machine is unknown, so only open volunteers are likely to be reached",
+        );
+        let quic = Quic::new(config, OUTSIDE);
+        let dialer = dialer(link, None, NetworkNow::default(), quic)?;
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.map_err(|error| environment(error, "no port for --via"))?;
         let at = listener

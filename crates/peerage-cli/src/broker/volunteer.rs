@@ -15,7 +15,7 @@ use tokio::signal::ctrl_c;
 use tokio::sync::mpsc;
 
 use super::state::secret;
-use super::through::{EndArgs, read_link};
+use super::through::{End, EndArgs, network, read_link};
 use crate::args::span;
 use crate::output::{Exit, Failed, Out, misused, reason_json};
 
@@ -86,7 +86,6 @@ pub(super) struct Args {
 const EVENTS: usize = 1024;
 
 pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
-    args.end.warn();
     let (broker, personal) = match (&args.broker, &args.pairing) {
         (Some(broker), _) => (broker.clone(), Vec::new()),
         (None, Some(link)) => {
@@ -102,8 +101,9 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
     };
     let key = PartySecret::new(secret(&args.key)?);
     let id = key.public();
+    let End { attached, quic } = args.end.attach(args.connections).await?;
     let config = VolunteerConfig {
-        network: args.end.network(),
+        network: attached.network(),
         allow: AllowList {
             rules: args.allow.clone(),
             private: args.allow_private,
@@ -118,7 +118,7 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
     };
     let (sender, mut events) = mpsc::channel(EVENTS);
     let client = BrokerClient::new(broker.clone(), key, OUTSIDE);
-    let volunteer = Volunteer::new(client, args.end.quic(), config, sender);
+    let volunteer = Volunteer::new(client, quic, config, sender);
     if args.json {
         out.json(
             "volunteer",
@@ -127,14 +127,26 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
     } else {
         out.line(format!("volunteer {id} at {}", broker.target))?;
     }
+    // What is known counts from the first announcement on.
+    tokio::select! {
+        () = attached.ready() => {}
+        _ = ctrl_c() => {
+            attached.close().await;
+            return Ok(Exit::Yes);
+        }
+    }
+    network(out, &attached, args.json)?;
+    let mut known = attached.network();
     let interrupted = async { drop(ctrl_c().await) };
     let mut running = std::pin::pin!(volunteer.run(interrupted));
     let stopped = loop {
         tokio::select! {
             stopped = running.as_mut() => break stopped,
             Some(event) = events.recv() => show(out, &event, args.json)?,
+            () = known.changed() => network(out, &attached, args.json)?,
         }
     };
+    attached.close().await;
     while let Ok(event) = events.try_recv() {
         show(out, &event, args.json)?;
     }
