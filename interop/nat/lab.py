@@ -458,7 +458,12 @@ def main():
         for part in PARTS:
             if not args.only or part in args.only:
                 began = time.monotonic()
-                done[part] = getattr(lab, part)()
+                try:
+                    done[part] = getattr(lab, part)()
+                except (RuntimeError, OSError, LookupError, subprocess.SubprocessError) as error:
+                    # The others still run, each in sites of its own.
+                    lab.fail(f"{part}: {error!r}")
+                    lab.leave()
                 note(f"-- {part}: {time.monotonic() - began:.0f} s")
         page = "\n".join([
             *report.types(done.get("types")), *report.pairs(done.get("pairs"), compatible),

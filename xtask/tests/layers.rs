@@ -37,7 +37,7 @@ enum Layer {
     Side,
     /// The library and the command line.
     Top,
-    /// Not part of peerage: builds and checks it.
+    /// Not part of peerage: builds and checks it, and serves its tests.
     Tool,
 }
 
@@ -108,6 +108,7 @@ const ROOMS: &[Room] = &[
         Top,
         &[Only("peerage"), Only("peerage-api"), Only("peerage-sim")],
     ),
+    room("peerage-testkit", Tool, &[]),
     room("xtask", Tool, &[]),
 ];
 

@@ -36,10 +36,10 @@ impl Book {
             .collect();
         // Of several with one candidate, a session counts before a dial, and the latest.
         let mut open: BTreeMap<Id, (bool, DialId)> = BTreeMap::new();
-        for (dial, of) in &self.open {
+        for (dial, of) in self.open.iter() {
             if self.candidates.contains_key(&of.id) {
-                let best = open.entry(of.id).or_insert((of.greeted, *dial));
-                *best = (*best).max((of.greeted, *dial));
+                let best = open.entry(of.id).or_insert((of.greeted, dial));
+                *best = (*best).max((of.greeted, dial));
             }
         }
         let open: BTreeMap<_, _> = open.into_iter().map(|(id, (_, dial))| (dial, id)).collect();
@@ -48,6 +48,7 @@ impl Book {
             ("the index", index == self.index),
             ("the index of bans", self.bans.rebuilt() == self.bans),
             ("the list of open dials", busy == open),
+            ("what is open", self.open.is_sound()),
             ("the count of new candidates", index.new_len <= caps.new),
             ("the count of tried ones", index.tried.len() <= caps.tried),
             ("the count of static ones", index.pinned_len <= caps.pinned),

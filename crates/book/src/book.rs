@@ -4,41 +4,21 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use peerage_core::{Direction, Domain, Endpoint, UnixTime, Wakeup};
+use peerage_core::{Domain, Endpoint, UnixTime, Wakeup};
 
 use crate::bans::{Bans, By};
-use crate::candidate::{Candidate, DialId, Id, Phase, Role};
+use crate::candidate::{Candidate, Id, Phase, Role};
 use crate::change::Pending;
 use crate::config::{Config, ConfigError};
 use crate::gossip::Answers;
 use crate::index::Index;
-use crate::key::{Address, Key, Name};
+use crate::key::{Key, Name};
 use crate::moment::{Now, later};
+use crate::open::Opened;
 use crate::outage::Outage;
-use crate::prefix::{Group, Prefix};
+use crate::prefix::Prefix;
 use crate::random::Random;
 use crate::source::SourceGroup;
-
-/// A dial or a session that has not ended.
-#[derive(Clone, Debug)]
-pub(crate) struct Open {
-    pub(crate) id: Id,
-    pub(crate) key: Key,
-    /// Where we dialled; `None` if they dialled us.
-    pub(crate) address: Option<Address>,
-    pub(crate) group: Group,
-    pub(crate) since: Instant,
-    pub(crate) greeted: bool,
-}
-
-impl Open {
-    pub(crate) const fn direction(&self) -> Direction {
-        match self.address {
-            Some(_) => Direction::Outbound,
-            None => Direction::Inbound,
-        }
-    }
-}
 
 /// Something for the caller to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +51,7 @@ pub struct Book {
     pub(crate) index: Index,
     pub(crate) next_id: u64,
     pub(crate) next_dial: u64,
-    pub(crate) open: BTreeMap<DialId, Open>,
+    pub(crate) open: Opened,
     pub(crate) bans: Bans,
     pub(crate) permits: BTreeSet<Prefix>,
     pub(crate) outage: Outage,
@@ -104,7 +84,7 @@ impl Book {
             index,
             next_id: 0,
             next_dial: 0,
-            open: BTreeMap::new(),
+            open: Opened::default(),
             bans: Bans::default(),
             permits: BTreeSet::new(),
             outage: Outage::default(),
@@ -159,9 +139,8 @@ impl Book {
 
     /// How many candidates may be dialled now, before bans and what is occupied are looked at. When
     /// there are few, it is time to ask seeds and peers.
-    pub fn ready(&self) -> usize {
-        let queues = self.index.ready.values();
-        queues.map(std::collections::BTreeSet::len).sum()
+    pub const fn ready(&self) -> usize {
+        self.index.ready_len
     }
 
     /// How many of the candidates known now each source told of first, and how many of those

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use peerage_core::{ConnectedAddr, Kind};
 
-use crate::book::{Book, Open};
+use crate::book::Book;
 use crate::candidate::{Candidate, Class, DialId, Id, Phase};
 use crate::history::What;
 use crate::key::{Address, Identity, Key};
 use crate::moment::{Now, later};
+use crate::open::Open;
 use crate::prefix::Group;
 
 /// What is taken already beyond what this book gave out: inbound peers it was not told of, peers of
@@ -91,13 +92,6 @@ pub struct Dial {
     pub why: &'static str,
 }
 
-/// What our own outbound connections take.
-#[derive(Default)]
-struct Taken {
-    groups: BTreeMap<Group, usize>,
-    ips: BTreeSet<IpAddr>,
-}
-
 /// Whether the last dial of a candidate, or its last session, ended in a way that tells nothing of it:
 /// nothing came back.
 fn fell_silent(candidate: &Candidate) -> bool {
@@ -140,7 +134,6 @@ impl Book {
         if !spaced || self.next_probe().is_some_and(|at| now.at < at) {
             return None;
         }
-        let taken = self.taken();
         let tried_first = self.random.below(100) < self.config.tried_percent;
         let classes = if tried_first {
             [Class::Pinned, Class::Anchor, Class::Tried, Class::New]
@@ -149,21 +142,21 @@ impl Book {
         };
         let open = if occupied.free == 0 { 1 } else { classes.len() };
         for class in classes.into_iter().take(open) {
-            if let Some((id, address)) = self.pick(class, occupied, &taken) {
+            if let Some((id, address)) = self.pick(class, occupied) {
                 return self.start(id, address, class);
             }
         }
         if occupied.free == 0 || self.outage.is_on() {
             return None;
         }
-        let (id, address) = self.pick_early(occupied, &taken)?;
+        let (id, address) = self.pick_early(occupied)?;
         self.start(id, address, Class::Tried)
     }
 
     /// More peers are wanted and nobody is ready: one that greeted us before and fell silent, ahead
     /// of its time, the one tried least lately. Its wait is for those who have others to
     /// dial; after a partition most of the network would stand in it.
-    fn pick_early(&mut self, occupied: &Occupied, taken: &Taken) -> Option<(Id, Address)> {
+    fn pick_early(&mut self, occupied: &Occupied) -> Option<(Id, Address)> {
         let now = self.now.at;
         let is_soon = self
             .last_early
@@ -180,8 +173,8 @@ impl Book {
             }
             let address = candidate.best(self.config.names)?;
             let group = self.config.grouping.of(&address);
-            let has_room = taken.groups.get(&group).copied().unwrap_or(0) < limit;
-            let free = has_room && self.is_free(candidate, &address, occupied, taken);
+            let has_room = self.open.taken().in_group(&group) < limit;
+            let free = has_room && self.is_free(candidate, &address, occupied);
             free.then_some((candidate.last_attempt, *id, address))
         });
         let (_, id, address) = silent.min_by_key(|(tried_at, id, _)| (*tried_at, *id))?;
@@ -206,24 +199,7 @@ impl Book {
         Some(later(last, self.config.outage.probe))
     }
 
-    fn taken(&self) -> Taken {
-        let mut taken = Taken::default();
-        for open in self.open.values() {
-            let Some(address) = &open.address else {
-                continue;
-            };
-            if open.group == Group::Local {
-                continue;
-            }
-            *taken.groups.entry(open.group.clone()).or_default() += 1;
-            if let Address::At(endpoint) = address {
-                taken.ips.insert(endpoint.ip());
-            }
-        }
-        taken
-    }
-
-    fn pick(&mut self, class: Class, occupied: &Occupied, taken: &Taken) -> Option<(Id, Address)> {
+    fn pick(&mut self, class: Class, occupied: &Occupied) -> Option<(Id, Address)> {
         let limit = match class {
             // The operator's choice needs no diversity.
             Class::Pinned => usize::MAX,
@@ -232,7 +208,7 @@ impl Book {
         let first = (class, Group::Local);
         let queues = self.index.ready.range(first..);
         let queues = queues.take_while(|((of, _), _)| *of == class);
-        let has_room = |group: &Group| taken.groups.get(group).copied().unwrap_or(0) < limit;
+        let has_room = |group: &Group| self.open.taken().in_group(group) < limit;
         let mut groups: Vec<_> = queues.filter(|((_, group), _)| has_room(group)).collect();
         while !groups.is_empty() {
             let at = self.random.below(groups.len());
@@ -240,7 +216,7 @@ impl Book {
             let fit = queue.iter().find_map(|(_, _, id)| {
                 let candidate = self.candidates.get(id)?;
                 let address = candidate.best(self.config.names)?;
-                let free = self.is_free(candidate, &address, occupied, taken);
+                let free = self.is_free(candidate, &address, occupied);
                 free.then_some((*id, address))
             });
             if fit.is_some() {
@@ -250,13 +226,7 @@ impl Book {
         None
     }
 
-    fn is_free(
-        &self,
-        candidate: &Candidate,
-        address: &Address,
-        occupied: &Occupied,
-        taken: &Taken,
-    ) -> bool {
+    fn is_free(&self, candidate: &Candidate, address: &Address, occupied: &Occupied) -> bool {
         let ip = match address {
             Address::At(endpoint) => Some(endpoint.ip()),
             Address::Named(_) => None,
@@ -269,7 +239,7 @@ impl Book {
         !occupied.keys.contains(&candidate.key)
             && (pinned || !ip.is_some_and(|ip| occupied.ips.contains(&ip)))
             && (pinned || !ip.is_some_and(|ip| occupied.guests.contains_key(&ip)))
-            && (pinned || !ip.is_some_and(|ip| taken.ips.contains(&ip)))
+            && (pinned || !ip.is_some_and(|ip| self.open.taken().has(ip)))
             && self.bar(identity, ip, candidate.role).is_none()
     }
 

@@ -72,7 +72,7 @@ impl Book {
             return;
         };
         let phase = self.candidates.get(&id).map(|candidate| candidate.phase);
-        let busy = matches!(phase, Some(Phase::Busy(dial)) if self.open.contains_key(&dial));
+        let busy = matches!(phase, Some(Phase::Busy(dial)) if self.open.get(dial).is_some());
         let wait = self.config.outage.wait;
         let until = later(self.now.at, wait / 2 + self.random.span(wait / 2));
         self.change(id, |candidate| {

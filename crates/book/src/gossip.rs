@@ -79,7 +79,9 @@ pub struct Hearsay {
     from: Option<IpAddr>,
     direction: Direction,
     cache: VecDeque<GossipEntry>,
+    /// We wait for its answer.
     asked: bool,
+    asked_at: Option<Instant>,
     answered: bool,
     /// Thousandths of an unasked entry that may still come.
     tokens: u64,
@@ -93,6 +95,9 @@ impl Hearsay {
     pub const BURST: u64 = 10;
     /// One unasked entry more in so long. 10 s, as in Bitcoin Core.
     pub const REFILL: Duration = Duration::from_secs(10);
+    /// How long after one question the next may come. 10 min: some answer once in a connection, and
+    /// others have heard of more by then.
+    pub const ASK_AGAIN: Duration = Duration::from_secs(600);
 
     /// For a new connection.
     pub fn new(now: Now, connected: &ConnectedAddr) -> Self {
@@ -109,6 +114,7 @@ impl Hearsay {
             direction: connected.direction(),
             cache: VecDeque::new(),
             asked: false,
+            asked_at: None,
             answered: false,
             tokens: Self::BURST * 1_000,
             counted: now.at,
@@ -132,9 +138,17 @@ impl Hearsay {
         }
     }
 
+    /// Whether this peer may be asked for addresses: one that we dialled, if it was not asked lately.
+    /// [`Book::asks_peers`] says whether anybody is to be.
+    pub fn may_ask(&self, now: Now) -> bool {
+        let lately = |at| now.at < later(at, Self::ASK_AGAIN);
+        matches!(self.direction, Direction::Outbound) && !self.asked_at.is_some_and(lately)
+    }
+
     /// We ask this peer for addresses: its next answer is for the book.
-    pub const fn ask(&mut self) {
+    pub const fn ask(&mut self, now: Now) {
         self.asked = true;
+        self.asked_at = Some(now.at);
     }
 
     /// Takes in a message. What comes back is for [`Book::gossip`]: nothing unless we asked. A
@@ -326,7 +340,7 @@ impl Book {
         let Phase::Busy(dial) = candidate.phase else {
             return candidate.last_success;
         };
-        let greeted = self.open.get(&dial).is_some_and(|open| open.greeted);
+        let greeted = self.open.is_greeted(dial);
         if greeted {
             Some(self.now.wall)
         } else {

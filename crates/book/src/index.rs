@@ -23,6 +23,8 @@ pub(crate) struct Index {
     pub(crate) by_ip: BTreeSet<(IpAddr, Id)>,
     /// Who may be dialled now, by class and group.
     pub(crate) ready: BTreeMap<(Class, Group), BTreeSet<Turn>>,
+    /// How many these are.
+    pub(crate) ready_len: usize,
     pub(crate) waiting: BTreeSet<(Instant, Id)>,
     /// When which name is to be resolved.
     pub(crate) names_due: BTreeSet<(Instant, Id)>,
@@ -45,6 +47,7 @@ impl Index {
             by_key: BTreeMap::new(),
             by_ip: BTreeSet::new(),
             ready: BTreeMap::new(),
+            ready_len: 0,
             waiting: BTreeSet::new(),
             names_due: BTreeSet::new(),
             sources: BTreeMap::new(),
@@ -88,7 +91,7 @@ impl Index {
             Phase::Idle => {
                 if let Some(turn) = turn(id, candidate, self.names) {
                     let queue = self.ready.entry((candidate.class(), group)).or_default();
-                    queue.insert(turn);
+                    self.ready_len += usize::from(queue.insert(turn));
                 }
             }
             Phase::Busy(_) => {}
@@ -109,7 +112,7 @@ impl Index {
         } else {
             let place = (candidate.worth(), id);
             let tried = candidate.is_tried();
-            prune(&mut self.groups, (tried, group.clone()), &place);
+            let _ = prune(&mut self.groups, (tried, group.clone()), &place);
             if tried {
                 self.tried.remove(&place);
             } else {
@@ -123,7 +126,8 @@ impl Index {
             }
             Phase::Idle => {
                 if let Some(turn) = turn(id, candidate, self.names) {
-                    prune(&mut self.ready, (candidate.class(), group), &turn);
+                    let queue = (candidate.class(), group);
+                    self.ready_len -= usize::from(prune(&mut self.ready, queue, &turn));
                 }
             }
             Phase::Busy(_) => {}
@@ -166,11 +170,14 @@ fn turn(id: Id, candidate: &Candidate, names: Names) -> Option<Turn> {
     Some((Reverse(candidate.score.level()), candidate.draw, id))
 }
 
-fn prune<K: Ord, T: Ord>(map: &mut BTreeMap<K, BTreeSet<T>>, key: K, item: &T) {
-    if let Some(set) = map.get_mut(&key) {
-        set.remove(item);
-        if set.is_empty() {
-            map.remove(&key);
-        }
+/// Whether it was there.
+fn prune<K: Ord, T: Ord>(map: &mut BTreeMap<K, BTreeSet<T>>, key: K, item: &T) -> bool {
+    let Some(set) = map.get_mut(&key) else {
+        return false;
+    };
+    let was_there = set.remove(item);
+    if set.is_empty() {
+        map.remove(&key);
     }
+    was_there
 }

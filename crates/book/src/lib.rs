@@ -73,6 +73,7 @@ mod history;
 mod index;
 mod key;
 mod moment;
+mod open;
 mod outage;
 mod outcome;
 mod page;

@@ -6,12 +6,13 @@ use peerage_core::{
     Blame, ConnectedAddr, Detail, Direction, Failure, Kind, PeerText, Reason, Retry, Stage,
 };
 
-use crate::book::{Book, Open};
+use crate::book::Book;
 use crate::candidate::{Candidate, DialId, Id, Phase};
 use crate::cause::Cause;
 use crate::history::What;
 use crate::key::{Address, Identity, Key};
 use crate::moment::{Now, later};
+use crate::open::Open;
 use crate::outage::{Before, Sign, sign_of_dial, sign_of_end};
 use crate::prefix::Group;
 use crate::score::{Score, penalty};
@@ -57,14 +58,12 @@ impl Book {
         result: Result<Greeted, Reason>,
     ) -> Result<(), NotOpen> {
         self.now = now;
-        let open = self.open.get_mut(&dial).ok_or(NotOpen(dial))?;
-        if open.greeted {
+        if self.open.get(dial).is_none_or(|open| open.greeted) {
             return Err(NotOpen(dial));
         }
         match result {
             Ok(greeted) => {
-                open.greeted = true;
-                open.since = now.at;
+                let open = self.open.greet(dial, now.at).ok_or(NotOpen(dial))?;
                 let (id, address) = (open.id, open.address.clone());
                 self.change(id, |candidate| candidate.phase = Phase::Busy(dial));
                 self.alive(now);
@@ -72,7 +71,7 @@ impl Book {
                 self.weigh_anchors();
             }
             Err(reason) => {
-                if let Some(open) = self.open.remove(&dial) {
+                if let Some(open) = self.open.remove(dial) {
                     self.failed(&open, &reason);
                 }
             }
@@ -158,10 +157,10 @@ impl Book {
     /// When no such session is open.
     pub fn left(&mut self, now: Now, session: DialId, reason: &Reason) -> Result<(), NotOpen> {
         self.now = now;
-        if !self.open.get(&session).is_some_and(|open| open.greeted) {
+        if !self.open.is_greeted(session) {
             return Err(NotOpen(session));
         }
-        let Some(open) = self.open.remove(&session) else {
+        let Some(open) = self.open.remove(session) else {
             return Err(NotOpen(session));
         };
         let lasted = now.at.saturating_duration_since(open.since);
@@ -325,21 +324,14 @@ impl Book {
         self.let_go_if_hopeless(id);
     }
 
-    /// Another dial or session with the same candidate, a session first, the latest of them.
-    fn other(&self, id: Id) -> Option<DialId> {
-        let others = self.open.iter().filter(|(_, open)| open.id == id);
-        let (dial, _) = others.max_by_key(|(dial, open)| (open.greeted, **dial))?;
-        Some(*dial)
-    }
-
     fn is_connected(&self, id: Id) -> bool {
-        let other = self.other(id).and_then(|dial| self.open.get(&dial));
-        other.is_some_and(|open| open.greeted)
+        let other = self.open.with(id);
+        other.is_some_and(|dial| self.open.is_greeted(dial))
     }
 
     /// Puts a candidate into its backoff, unless another connection with it is open.
     fn wait(&mut self, id: Id, reason: &Reason) {
-        if let Some(other) = self.other(id) {
+        if let Some(other) = self.open.with(id) {
             self.change(id, |candidate| candidate.phase = Phase::Busy(other));
             return;
         }
@@ -409,7 +401,7 @@ impl Book {
             .iter()
             .filter(|(_, open)| open.greeted && open.direction() == Direction::Outbound)
             .collect();
-        sessions.sort_by_key(|(dial, open)| (open.since, **dial));
+        sessions.sort_by_key(|(dial, open)| (open.since, *dial));
         let most = self.config.anchors;
         let mut groups = std::collections::BTreeSet::new();
         let mut anchors: Vec<Key> = Vec::new();

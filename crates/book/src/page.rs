@@ -138,7 +138,7 @@ impl Book {
 
     /// The book in numbers.
     pub fn figures(&self) -> Figures {
-        let connected = self.open.values().filter(|open| open.greeted).count();
+        let connected = self.open.iter().filter(|(_, open)| open.greeted).count();
         Figures {
             known: self.candidates.len(),
             pinned: self.index.pinned_len,

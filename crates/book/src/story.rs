@@ -214,7 +214,7 @@ impl Book {
 
     pub(crate) fn standing(&self, candidate: &Candidate) -> Standing {
         if let Phase::Busy(dial) = candidate.phase {
-            let greeted = self.open.get(&dial).is_some_and(|open| open.greeted);
+            let greeted = self.open.is_greeted(dial);
             return if greeted {
                 Standing::Connected
             } else {

@@ -6,8 +6,9 @@ use peerage_book::{Ban, By, Config, Identity, Key, Prefix, Refused, Role, Standi
 use peerage_core::Kind;
 
 use crate::common::{
-    Random, apart, book, book_with, dial, hours, known, minutes, one, seconds, seed, together,
+    apart, book, book_with, dial, hours, known, minutes, one, seconds, seed, together,
 };
+use peerage_testkit::Random;
 
 fn net(text: &str) -> Subject {
     Subject::Net(text.parse().unwrap())

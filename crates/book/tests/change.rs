@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use peerage_book::{Ban, Book, By, Change, Entry, Event, Greeted, Key, Subject, Tip};
 use peerage_core::{Kind, Stage};
 
-use crate::common::{Random, apart, book, minutes, one, reason, seconds, seed, unreached};
+use crate::common::{apart, book, minutes, one, reason, seconds, seed, unreached};
+use peerage_testkit::Random;
 
 /// What a file would hold, in the simplest way.
 #[derive(Default)]

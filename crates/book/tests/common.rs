@@ -1,63 +1,10 @@
-//! Time, addresses and reasons made by hand, and a generator that depends on nothing but its seed.
+//! Time, addresses and reasons made by hand.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use peerage_book::{Book, Config, Dial, Greeted, Key, Now, Occupied, Source, Tip};
 use peerage_core::{Detail, Endpoint, Kind, Reason, Stage, UnixTime};
-
-/// Where choices come from.
-pub(crate) enum Random {
-    /// SplitMix64, after Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
-    Seed(u64),
-    /// As many as these bytes hold; zeros after that.
-    Tape(std::vec::IntoIter<u8>),
-}
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self::Seed(seed)
-    }
-
-    pub(crate) fn tape(bytes: &[u8]) -> Self {
-        Self::Tape(Vec::from(bytes).into_iter())
-    }
-
-    /// Whether there is something left to choose by.
-    pub(crate) fn is_over(&self) -> bool {
-        matches!(self, Self::Tape(rest) if rest.len() == 0)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        match self {
-            Self::Seed(seed) => {
-                *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut z = *seed;
-                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                z ^ (z >> 31)
-            }
-            Self::Tape(rest) => rest.next().unwrap_or_default().into(),
-        }
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        let mut next = self.next();
-        if limit > 256 && matches!(self, Self::Tape(_)) {
-            next = next << 8 | self.next();
-        }
-        next % limit
-    }
-
-    pub(crate) fn chance(&mut self, one_in: u64) -> bool {
-        self.below(one_in) == 0
-    }
-
-    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        let at = usize::try_from(self.below(from.len() as u64)).unwrap();
-        from[at].clone()
-    }
-}
 
 pub(crate) fn start() -> Now {
     #[expect(

@@ -3,7 +3,8 @@
 use peerage_book::{Book, Config, GossipEntry, Greeted, Key, Now, Occupied, Refused, Source, Tip};
 use peerage_core::{Endpoint, Kind};
 
-use crate::common::{Random, apart, book, book_with, gossiper, known, seconds, seed, unreached};
+use crate::common::{apart, book, book_with, gossiper, known, seconds, seed, unreached};
+use peerage_testkit::Random;
 
 /// A public address by chance, of any group.
 fn anywhere(random: &mut Random) -> Endpoint {

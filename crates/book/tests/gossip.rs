@@ -187,7 +187,7 @@ fn what_a_peer_says_of_itself_reaches_the_book_only_if_we_ask() {
     let unasked = hearsay.receive(now, &[entry(3, now.wall)], 1_000).unwrap();
     assert!(unasked.is_empty() && book.is_empty());
 
-    hearsay.ask();
+    hearsay.ask(now);
     let entries = [entry(4, now.wall), entry(5, now.wall)];
     let heard = hearsay.receive(now, &entries, 1_000).unwrap();
     let taken = book.gossip(now, &hearsay.source(), &heard);
@@ -196,6 +196,18 @@ fn what_a_peer_says_of_itself_reaches_the_book_only_if_we_ask() {
     assert_eq!(sources, [Source::Gossip(Some(apart(1).ip()))]);
     // Asked once, answered once.
     assert!(hearsay.receive(now, &entries, 1_000).unwrap().is_empty());
+}
+
+#[test]
+fn who_was_asked_is_asked_again_after_a_while_and_only_if_we_dialled() {
+    let (_, now) = book();
+    let mut dialled = Hearsay::new(now, &ConnectedAddr::OutboundDirect { addr: apart(1) });
+    assert!(dialled.may_ask(now));
+    dialled.ask(now);
+    assert!(!dialled.may_ask(now.after(Hearsay::ASK_AGAIN - minutes(1))));
+    assert!(dialled.may_ask(now.after(Hearsay::ASK_AGAIN)));
+    let guest = Hearsay::new(now, &ConnectedAddr::InboundDirect { addr: apart(1) });
+    assert!(!guest.may_ask(now));
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use peerage_book::{DialId, GossipEntry, Greeted, Key, Now, Occupied, Source};
 use peerage_core::{Endpoint, Kind, Stage};
 
-use crate::common::{Random, book, minutes, reason, seconds, unreached};
+use crate::common::{book, minutes, reason, seconds, unreached};
+use peerage_testkit::Random;
 
 const WANTED: usize = 8;
 

@@ -16,8 +16,9 @@ use peerage_book::{
 use peerage_core::{Blame, Endpoint, Kind, Reason, Retry, Stage};
 
 use crate::common::{
-    Random, apart, book_with, gossiper, minutes, reason, seconds, seed, together, unreached,
+    apart, book_with, gossiper, minutes, reason, seconds, seed, together, unreached,
 };
+use peerage_testkit::Random;
 
 /// The most operations carried out of one list.
 const MAX_OPERATIONS: u64 = 400;

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use peerage_book::{Book, Config, DialId, Greeted, Key, Now, Occupied, What};
 use peerage_core::{Kind, Stage};
 
-use crate::common::{
-    Random, apart, book, book_with, hours, known, minutes, reason, seconds, unreached,
-};
+use crate::common::{apart, book, book_with, hours, known, minutes, reason, seconds, unreached};
+use peerage_testkit::Random;
 
 const WANTED: usize = 30;
 

@@ -2,7 +2,8 @@
 
 use peerage_book::{Address, Book, Config, Key, Occupied, Role, Source, Standing, Tip, Which};
 
-use crate::common::{Random, start};
+use crate::common::start;
+use peerage_testkit::Random;
 
 fn filled(count: u64, seed: u64) -> Book {
     let (mut random, now) = (Random::new(seed), start());

@@ -1,7 +1,7 @@
 //! Random operations on the book, beside its naive model and without one.
 
-use crate::common::Random;
 use crate::operations::{chaos, stream};
+use peerage_testkit::Random;
 
 #[test]
 fn the_book_does_what_a_vector_and_a_scan_would() {

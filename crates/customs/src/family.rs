@@ -1,7 +1,7 @@
 //! Peers of the version/verack family.
 
 use peerage_book::GossipEntry;
-use peerage_core::{Detail, Failure, Kind, Reason, Stage};
+use peerage_core::{Detail, Endpoint, Failure, Kind, Reason, Stage};
 use peerage_peers::{Config, Heard, Types};
 use peerage_verack::decred::Decred;
 use peerage_verack::dialect::{Dialect, Message};
@@ -70,6 +70,12 @@ pub fn greeted(info: &PeerInfo) -> peerage_book::Greeted {
         services: Some(info.theirs.services.0),
         agent: info.theirs.user_agent.clone(),
     }
+}
+
+/// Where a peer says that it can be dialled, and the services it claims.
+pub fn says_of_itself(info: &PeerInfo) -> (Endpoint, u64) {
+    let theirs = &info.theirs;
+    (theirs.addr_from.endpoint(), theirs.services.0)
 }
 
 /// What a message is for. Answers carry nothing that tells them from what comes by itself: one that

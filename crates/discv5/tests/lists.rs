@@ -3,74 +3,36 @@
 //! `tests/corpus/` holds inputs worth keeping, a folder for each kind. A file's name says, up to the
 //! first dot, what becomes of it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
-
+use peerage_testkit::Corpus;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::common::decoders::{self, DECODERS};
 use crate::common::operations;
 
-fn corpus(kind: &str) -> BTreeMap<String, Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    let entries = fs::read_dir(folder.join(kind)).unwrap().map(Result::unwrap);
-    entries
-        .map(|entry| {
-            let name = entry.file_name().into_string().unwrap();
-            (name, fs::read(entry.path()).unwrap())
-        })
-        .collect()
-}
-
-fn fits(file: &str, end: &str) -> bool {
-    file.starts_with(&format!("{end}."))
+fn corpus(kind: &str, least: usize) -> Corpus {
+    Corpus::of(env!("CARGO_MANIFEST_DIR"), kind, least)
 }
 
 #[test]
 fn every_kept_packet_message_record_text_and_item_is_read_as_its_name_says() {
-    let mut wrong = Vec::new();
     for (choice, (kind, _)) in DECODERS.iter().enumerate() {
-        let corpus = corpus(kind);
-        assert!(corpus.len() >= 5, "{} files of {kind}", corpus.len());
-        for (file, bytes) in corpus {
-            let choice = u8::try_from(choice).unwrap();
-            let end = decoders::run(&[&[choice], &bytes[..]].concat());
-            let end = end.strip_prefix(&format!("{kind}-")).unwrap();
-            if !fits(&file, end) {
-                wrong.push(format!("{kind}/{file} is {end}"));
-            }
-        }
+        let choice = u8::try_from(choice).unwrap();
+        corpus(kind, 5).ends_as_named(|bytes| {
+            let end = decoders::run(&[&[choice], bytes].concat());
+            end.strip_prefix(&format!("{kind}-")).unwrap().to_owned()
+        });
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn every_kept_list_ends_as_its_name_says_and_twice_the_same() {
-    let corpus = corpus("lists");
-    assert!(corpus.len() >= 30, "{} files", corpus.len());
-    let mut wrong = Vec::new();
-    for (file, program) in corpus {
-        let end = operations::run(&program);
-        assert_eq!(operations::run(&program), end, "nothing hides in a global");
-        if !fits(&file, &end) {
-            wrong.push(format!("{file} ends in {end}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    corpus("lists", 30).ends_as_named(operations::run);
 }
 
 #[test]
 fn the_kept_lists_reach_everything_that_can_happen() {
-    let names = corpus("lists").into_keys();
-    let reached: BTreeSet<String> = names
-        .flat_map(|name| {
-            let ends = name.split('.').next().unwrap().split('-');
-            ends.map(str::to_owned).collect::<Vec<_>>()
-        })
-        .collect();
-    for end in [
+    let ends = [
         "nothing",
         "met",
         "parted",
@@ -86,9 +48,8 @@ fn the_kept_lists_reach_everything_that_can_happen() {
         "moved",
         "banned",
         "outage",
-    ] {
-        assert!(reached.contains(end), "no file ends in {end}");
-    }
+    ];
+    corpus("lists", 30).reaches(1, &ends);
 }
 
 /// Operations that get somewhere more often than noise does.

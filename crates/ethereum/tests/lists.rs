@@ -3,53 +3,24 @@
 //! `tests/corpus/` holds inputs worth keeping. A file's name says how it must end: the dialler's
 //! end, the listener's, and a few words, with dots between; what a fuzzer adds may begin with `any`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
-
+use peerage_testkit::Corpus;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::common::operations::run;
 
-fn corpus() -> BTreeMap<String, Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
-    entries
-        .map(|entry| {
-            let name = entry.file_name().into_string().unwrap();
-            (name, fs::read(entry.path()).unwrap())
-        })
-        .collect()
+fn corpus() -> Corpus {
+    Corpus::of(env!("CARGO_MANIFEST_DIR"), "", 30)
 }
 
 #[test]
 fn every_kept_list_ends_as_its_name_says_and_twice_the_same() {
-    let corpus = corpus();
-    assert!(corpus.len() >= 30, "{} files", corpus.len());
-    for (file, program) in corpus {
-        let ends = run(&program);
-        let expected = format!("{}.", ends.join("."));
-        assert!(
-            file.starts_with(&expected) || file.starts_with("any."),
-            "{file} ends in {expected}"
-        );
-        assert_eq!(run(&program), ends, "nothing hides in a global");
-    }
+    corpus().ends_as_named(|program| run(program).join("."));
 }
 
 #[test]
 fn the_kept_lists_reach_every_kind_of_end() {
-    let names = corpus().into_keys();
-    let reached: BTreeSet<_> = names
-        .flat_map(|name| {
-            name.split('.')
-                .take(2)
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    for end in [
+    let ends = [
         "waits-for-auth",
         "waits-for-ack",
         "waits-for-hello",
@@ -73,9 +44,8 @@ fn the_kept_lists_reach_every_kind_of_end() {
         "peer_full",
         "full",
         "refused",
-    ] {
-        assert!(reached.contains(end), "no file ends in {end}");
-    }
+    ];
+    corpus().reaches(2, &ends);
 }
 
 /// Operations that get somewhere more often than noise does.

@@ -26,7 +26,7 @@ use peerage_inproxy::client::{ClientConfig, Dialer, Where};
 use peerage_inproxy::description::{Candidate, CandidateKind, CheckKey, Fingerprint};
 use peerage_inproxy::destination::Hosts;
 use peerage_inproxy::message::{Announce, Answer, Call, Network, Offer, Reply};
-use peerage_inproxy::transport::{Channel, Prepared as _, Quic, QuicConfig, Role, Transport as _};
+use peerage_inproxy::transport::{Channel, Prepared as _, Role, Transport as _, Udp, UdpConfig};
 use peerage_inproxy::volunteer::{Volunteer, VolunteerConfig};
 use peerage_inproxy::{
     AllowList, BrokerAddress, Description, Entry, Outside, PartySecret, SignedEntry, SignerSecret,
@@ -67,12 +67,13 @@ fn entry() -> Bytes {
         .unwrap()
 }
 
-fn quic() -> Quic {
-    let config = QuicConfig {
+fn quic() -> Udp {
+    let config = UdpConfig {
+        speaks: TransportKind::Quic.version(),
         bind: [127, 0, 0, 1].into(),
-        ..QuicConfig::default()
+        ..UdpConfig::default()
     };
-    Quic::new(config, OUTSIDE)
+    Udp::new(config, OUTSIDE)
 }
 
 /// The broker's process.
@@ -179,6 +180,7 @@ fn description() -> Bytes {
     let description = Description {
         check_key: CheckKey([0; 16]),
         fingerprint: Fingerprint([0; 32]),
+        dtls: None,
         candidates: vec![Candidate {
             kind: CandidateKind::Host,
             addr: addr.into(),
@@ -335,7 +337,7 @@ async fn set_up(count: usize) {
     println!("relayed {relayed:.0} MiB/s one way, the transport alone {alone:.0} MiB/s");
 }
 
-fn dialer(broker: &Process) -> Dialer<Quic> {
+fn dialer(broker: &Process) -> Dialer<Udp> {
     let config = ClientConfig::new(Where::Common(vec![COMMON]), vec![entry()]);
     Dialer::new(broker.caller(), quic(), config, OUTSIDE)
 }
@@ -390,13 +392,16 @@ async fn alone() -> f64 {
         volunteer.description().clone(),
     );
     let connect = async {
-        let mut channel = client.connect(Role::Client, &theirs, soon()).await.unwrap();
+        let mut channel = client
+            .connect(TransportKind::Quic, Role::Client, &theirs, soon())
+            .await
+            .unwrap();
         channel.write_u8(1).await.unwrap();
         channel
     };
     let take = async {
         let mut channel = volunteer
-            .connect(Role::Volunteer, &ours, soon())
+            .connect(TransportKind::Quic, Role::Volunteer, &ours, soon())
             .await
             .unwrap();
         channel.read_u8().await.unwrap();

@@ -14,7 +14,7 @@ use crate::wire::{read_endpoint, write_endpoint};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum TransportKind {
-    /// WebRTC data channels. Has its number; nothing here speaks it yet.
+    /// WebRTC data channels; in builds with the feature `webrtc`.
     WebRtc = 1,
     /// QUIC over a UDP path that checks have opened.
     Quic = 2,
@@ -27,6 +27,16 @@ impl TransportKind {
     /// The kind of this number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
+
+    /// Those that this build speaks.
+    pub const fn built() -> Versions {
+        let quic = Self::Quic.version();
+        if cfg!(feature = "webrtc") {
+            quic.with(Self::WebRtc as u8)
+        } else {
+            quic
+        }
     }
 
     /// This kind alone, as the matcher counts.
@@ -95,6 +105,9 @@ pub struct Description {
     pub check_key: CheckKey,
     /// Whom the other end is to find there.
     pub fingerprint: Fingerprint,
+    /// Whom it is to find there if they speak WebRTC: the SHA-256 of the certificate that DTLS shows
+    /// (RFC 8122). None if this end does not speak it.
+    pub dtls: Option<Fingerprint>,
     /// Where, at most [`Self::MAX_CANDIDATES`].
     pub candidates: Vec<Candidate>,
 }
@@ -103,8 +116,10 @@ impl Description {
     /// The most candidates. Each is tried, so each costs the other end packets.
     pub const MAX_CANDIDATES: usize = 16;
     /// The most bytes on the wire.
-    pub const MAX_LEN: usize = 1 + 16 + 32 + 1 + Self::MAX_CANDIDATES * 20;
+    pub const MAX_LEN: usize = 1 + 16 + 32 + 32 + 1 + Self::MAX_CANDIDATES * 20;
     const VERSION: u8 = 1;
+    /// With the fingerprint of a certificate.
+    const VERSION_WITH_DTLS: u8 = 2;
 
     /// The bytes.
     ///
@@ -112,11 +127,18 @@ impl Description {
     /// With too many candidates.
     pub fn encode(&self) -> Result<Bytes, TooLong> {
         let mut writer = Writer::new(Self::MAX_LEN);
+        let version = match self.dtls {
+            None => Self::VERSION,
+            Some(_) => Self::VERSION_WITH_DTLS,
+        };
         writer
-            .u8(Self::VERSION)
+            .u8(version)
             .bytes(&self.check_key.0)
-            .bytes(&self.fingerprint.0)
-            .compact_size(self.candidates.len() as u64);
+            .bytes(&self.fingerprint.0);
+        if let Some(dtls) = &self.dtls {
+            writer.bytes(&dtls.0);
+        }
+        writer.compact_size(self.candidates.len() as u64);
         for candidate in &self.candidates {
             writer.u8(candidate.kind as u8);
             write_endpoint(&mut writer, candidate.addr);
@@ -131,12 +153,17 @@ impl Description {
     pub fn decode(bytes: &[u8]) -> Result<Self, ReadError> {
         let mut reader = Reader::new(bytes);
         let version = reader.u8("version")?;
-        if version != Self::VERSION {
+        if version != Self::VERSION && version != Self::VERSION_WITH_DTLS {
             let got = version.into();
             return Err(Reader::error("version", 0, Problem::BadValue { got }));
         }
         let check_key = CheckKey(reader.fixed("check_key")?);
         let fingerprint = Fingerprint(reader.fixed("fingerprint")?);
+        let dtls = if version == Self::VERSION_WITH_DTLS {
+            Some(Fingerprint(reader.fixed("dtls")?))
+        } else {
+            None
+        };
         let count = reader.count("candidates", Self::MAX_CANDIDATES)?;
         let mut candidates = Vec::with_capacity(reader.room_for(count, 8));
         for _ in 0..count {
@@ -156,6 +183,7 @@ impl Description {
         Ok(Self {
             check_key,
             fingerprint,
+            dtls,
             candidates,
         })
     }

@@ -96,6 +96,7 @@ mod tests {
         Description {
             check_key: CheckKey([0; 16]),
             fingerprint: Fingerprint([0; 32]),
+            dtls: None,
             candidates: addrs.iter().map(candidate).collect(),
         }
     }

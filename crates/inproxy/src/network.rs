@@ -28,7 +28,7 @@ impl OwnNetwork {
             nat: self.nat,
             mappings: self.mappings,
             kind: self.kind,
-            transports: transport.kind().version(),
+            transports: transport.speaks(),
         }
     }
 

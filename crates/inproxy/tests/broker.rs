@@ -4,104 +4,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use peerage_core::{Failure as _, Kind, Retry};
 use peerage_inproxy::call::{BrokerClient, CallError};
-use peerage_inproxy::description::{Candidate, CandidateKind, CheckKey, Fingerprint};
+use peerage_inproxy::destination::Hosts;
 use peerage_inproxy::envelope::{Envelope, SessionId};
-use peerage_inproxy::message::{Announce, Answer, Call, Matched, Network, Offer, Reply};
+use peerage_inproxy::message::{Announce, Call, Offer, Reply};
 use peerage_inproxy::noise::Calling;
-use peerage_inproxy::{Code, Description, PartySecret, Refusal, TransportKind};
+use peerage_inproxy::{Code, PartySecret, TransportKind};
 use peerage_matcher::{CompartmentId, NetworkProtocol};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::common::{COMMON, OUTSIDE, Running, entry, soon};
-
-fn network() -> Network {
-    Network {
-        transports: TransportKind::Quic.version(),
-        ..Network::default()
-    }
-}
-
-fn described(name: u8, addr: &str) -> Bytes {
-    let description = Description {
-        check_key: CheckKey([name; 16]),
-        fingerprint: Fingerprint([name; 32]),
-        candidates: vec![Candidate {
-            kind: CandidateKind::Host,
-            addr: addr.parse::<std::net::SocketAddr>().unwrap().into(),
-        }],
-    };
-    description.encode().unwrap()
-}
-
-fn announce() -> Call {
-    Call::Announce(Announce {
-        network: network(),
-        load: 0,
-        wait_ms: 15_000,
-        personal: Vec::new(),
-    })
-}
-
-fn offer() -> Offer {
-    Offer {
-        network: network(),
-        wait_ms: 15_000,
-        personal: Vec::new(),
-        common: vec![COMMON],
-        protocol: NetworkProtocol::Tcp,
-        destination: "127.0.0.1:8233".into(),
-        entry: entry(),
-        description: described(1, "127.0.0.1:1"),
-    }
-}
-
-fn answer(matched: &Matched) -> Call {
-    Call::Answer(Answer {
-        connection: matched.connection,
-        description: described(2, "127.0.0.1:2"),
-    })
-}
-
-type Calling_ = JoinHandle<Result<Reply, CallError>>;
-
-fn call(caller: &Arc<BrokerClient>, call: Call) -> Calling_ {
-    let caller = Arc::clone(caller);
-    tokio::spawn(async move { caller.call(&call, soon()).await })
-}
-
-fn offering(caller: &Arc<BrokerClient>) -> Calling_ {
-    call(caller, Call::Offer(Box::new(offer())))
-}
-
-async fn matched(calling: Calling_) -> Matched {
-    match calling.await.unwrap() {
-        Ok(Reply::Matched(matched)) => matched,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn refused(reply: Result<Reply, CallError>) -> Refusal {
-    match reply {
-        Err(CallError::Refused(refusal)) => refusal,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Asks until the broker counts as many as are meant; it counts in steps of 8.
-async fn until(caller: &BrokerClient, announcements: bool, offers: bool) {
-    loop {
-        let reply = caller.call(&Call::Stats, soon()).await.unwrap();
-        let Reply::Stats(numbers) = reply else {
-            panic!("{reply:?}")
-        };
-        if (numbers.announcements > 0, numbers.offers > 0) == (announcements, offers) {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
-}
+use crate::common::calls::{
+    announce, answer, call, described, matched, network, offer, offering, refused, until,
+};
+use crate::common::{COMMON, OUTSIDE, Running, entry, entry_for, soon};
 
 #[tokio::test]
 async fn a_client_and_a_volunteer_get_each_others_descriptions_and_nothing_else() {
@@ -251,6 +167,9 @@ async fn private_addresses_pass_in_personal_compartments_only() {
     let personal = vec![CompartmentId([9; 32])];
     let mut offered = offer();
     offered.description = described(1, "192.168.0.1:1");
+    offered.destination = "9.9.9.9:8233".into();
+    let everywhere = Hosts::Net("0.0.0.0/0".parse().unwrap());
+    offered.entry = entry_for(everywhere, (8233, 8233));
     let common = client
         .call(&Call::Offer(Box::new(offered.clone())), soon())
         .await;

@@ -6,7 +6,11 @@
 
 mod common;
 
+mod abuse;
 mod broker;
+#[cfg(feature = "webrtc")]
+mod choice;
 mod relay;
 mod transport;
+mod vanish;
 mod whole;

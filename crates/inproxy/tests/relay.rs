@@ -6,27 +6,30 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use peerage_inproxy::TransportKind;
+
 use crate::common::{channels, tcp};
 
 const IDLE: Duration = Duration::from_secs(60);
 
 /// A client's channel and a destination, with a relay between them.
-async fn relayed() -> (
+async fn relayed(
+    kind: TransportKind,
+) -> (
     peerage_inproxy::transport::Channel,
     TcpStream,
     JoinHandle<Relayed>,
 ) {
-    let (client, volunteer) = channels().await;
+    let (client, volunteer) = channels(kind).await;
     let (near, far) = tcp().await;
     let relaying =
         tokio::spawn(async move { relay(volunteer, near, &Throttle::new(None, None), IDLE).await });
     (client, far, relaying)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_four_mebibytes_arrive_unchanged_both_ways() {
+async fn sixty_four_mebibytes_arrive_unchanged_both_ways(kind: TransportKind) {
     const LEN: usize = 64 << 20;
-    let (client, far, relaying) = relayed().await;
+    let (client, far, relaying) = relayed(kind).await;
     async fn send(mut to: impl tokio::io::AsyncWrite + Unpin, seed: u8) -> digest::Digest {
         let mut hash = digest::Context::new(&digest::SHA256);
         let mut chunk = vec![seed; 100_000];
@@ -76,9 +79,8 @@ async fn sixty_four_mebibytes_arrive_unchanged_both_ways() {
     );
 }
 
-#[tokio::test]
-async fn the_client_may_end_first() {
-    let (mut client, mut far, relaying) = relayed().await;
+async fn the_client_may_end_first(kind: TransportKind) {
+    let (mut client, mut far, relaying) = relayed(kind).await;
     client.write_all(b"question").await.unwrap();
     client.shutdown().await.unwrap();
     let mut heard = Vec::new();
@@ -99,9 +101,8 @@ async fn the_client_may_end_first() {
     );
 }
 
-#[tokio::test]
-async fn the_destination_may_end_first() {
-    let (mut client, mut far, relaying) = relayed().await;
+async fn the_destination_may_end_first(kind: TransportKind) {
+    let (mut client, mut far, relaying) = relayed(kind).await;
     far.write_all(b"banner").await.unwrap();
     far.shutdown().await.unwrap();
     let mut heard = Vec::new();
@@ -122,9 +123,8 @@ async fn the_destination_may_end_first() {
     );
 }
 
-#[tokio::test]
-async fn a_destination_that_resets_is_a_break_for_the_client() {
-    let (mut client, far, relaying) = relayed().await;
+async fn a_destination_that_resets_is_a_break_for_the_client(kind: TransportKind) {
+    let (mut client, far, relaying) = relayed(kind).await;
     client.write_all(b"unread").await.unwrap();
     far.peek(&mut [0; 6]).await.unwrap();
     // Dropped with bytes unread, so the system resets the connection.
@@ -135,9 +135,8 @@ async fn a_destination_that_resets_is_a_break_for_the_client() {
     assert!(matches!(relayed.end, End::Destination(_)), "{relayed:?}");
 }
 
-#[tokio::test]
-async fn a_destination_that_does_not_read_holds_the_client_back() {
-    let (mut client, far, relaying) = relayed().await;
+async fn a_destination_that_does_not_read_holds_the_client_back(kind: TransportKind) {
+    let (mut client, far, relaying) = relayed(kind).await;
     let chunk = vec![0; 1 << 16];
     let mut sent = 0_usize;
     // Everything between holds so much: windows, buffers, and the system's. Far from 256 MiB.
@@ -165,3 +164,42 @@ async fn a_throttle_lets_so_much_through_a_second() {
     assert!(throttle.is_used_up());
     throttle.pass(1).await.unwrap_err();
 }
+
+macro_rules! over {
+    ($name:ident, $kind:expr) => {
+        mod $name {
+            use super::TransportKind;
+
+            const KIND: TransportKind = $kind;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sixty_four_mebibytes_arrive_unchanged_both_ways() {
+                super::sixty_four_mebibytes_arrive_unchanged_both_ways(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn the_client_may_end_first() {
+                super::the_client_may_end_first(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn the_destination_may_end_first() {
+                super::the_destination_may_end_first(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn a_destination_that_resets_is_a_break_for_the_client() {
+                super::a_destination_that_resets_is_a_break_for_the_client(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn a_destination_that_does_not_read_holds_the_client_back() {
+                super::a_destination_that_does_not_read_holds_the_client_back(KIND).await;
+            }
+        }
+    };
+}
+
+over!(quic, TransportKind::Quic);
+#[cfg(feature = "webrtc")]
+over!(webrtc, TransportKind::WebRtc);

@@ -1,15 +1,17 @@
 use std::time::Duration;
 
+use peerage_inproxy::TransportKind;
 use peerage_inproxy::description::{Candidate, CandidateKind, Fingerprint};
-use peerage_inproxy::transport::{Prepared as _, Role, Transport as _, TransportError};
+use peerage_inproxy::transport::{Prepared as _, Role, TransportError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use crate::common::{Wire, channels, nobody, quic, soon};
+use crate::common::{Wire, channels, nobody, prepared, soon};
 
-#[tokio::test]
-async fn each_direction_ends_on_its_own() {
-    let (mut client, mut volunteer) = channels().await;
+async fn each_direction_ends_on_its_own(kind: TransportKind) {
+    let begun = Instant::now();
+    let (mut client, mut volunteer) = channels(kind).await;
+    eprintln!("{kind} set up in {:?}", begun.elapsed());
     client.write_all(b"question").await.unwrap();
     client.shutdown().await.unwrap();
     let mut heard = Vec::new();
@@ -22,9 +24,8 @@ async fn each_direction_ends_on_its_own() {
     assert_eq!(heard, b"answer");
 }
 
-#[tokio::test]
-async fn what_was_written_arrives_though_the_channel_is_dropped() {
-    let (mut client, mut volunteer) = channels().await;
+async fn what_was_written_arrives_though_the_channel_is_dropped(kind: TransportKind) {
+    let (mut client, mut volunteer) = channels(kind).await;
     let sent = vec![7; 1 << 20];
     let writing = async {
         volunteer.write_all(&sent).await.unwrap();
@@ -39,32 +40,29 @@ async fn what_was_written_arrives_though_the_channel_is_dropped() {
     assert_eq!(heard, sent);
 }
 
-#[tokio::test]
-async fn a_break_is_not_taken_for_an_end() {
-    let (client, mut volunteer) = channels().await;
+async fn a_break_is_not_taken_for_an_end(kind: TransportKind) {
+    let (client, mut volunteer) = channels(kind).await;
     client.abort();
     let mut heard = Vec::new();
     volunteer.read_to_end(&mut heard).await.unwrap_err();
 }
 
-#[tokio::test]
-async fn a_path_that_is_cut_is_noticed_by_both_ends() {
-    let client = quic().prepare().await.unwrap();
-    let volunteer = quic().prepare().await.unwrap();
-    let (mut ours, mut theirs) = (
-        client.description().clone(),
-        volunteer.description().clone(),
-    );
+async fn a_path_that_is_cut_is_noticed_by_both_ends(kind: TransportKind) {
+    let (client, mut ours) = prepared(kind).await;
+    let (volunteer, mut theirs) = prepared(kind).await;
     // Both are reached only through a wire of ours.
     let wire = Wire::new(theirs.candidates[0].addr.socket_addr()).await;
     theirs.candidates[0].addr = wire.addr.into();
     ours.candidates.clear();
     let connect = async {
-        let mut channel = client.connect(Role::Client, &theirs, soon()).await.unwrap();
+        let mut channel = client
+            .connect(kind, Role::Client, &theirs, soon())
+            .await
+            .unwrap();
         channel.write_u8(9).await.unwrap();
         channel
     };
-    let take = volunteer.connect(Role::Volunteer, &ours, soon());
+    let take = volunteer.connect(kind, Role::Volunteer, &ours, soon());
     let (mut client, volunteer) = tokio::join!(connect, take);
     let mut volunteer = volunteer.unwrap();
     assert_eq!(volunteer.read_u8().await.unwrap(), 9);
@@ -78,30 +76,29 @@ async fn a_path_that_is_cut_is_noticed_by_both_ends() {
     volunteer.read_u8().await.unwrap_err();
 }
 
-#[tokio::test]
-async fn another_key_than_the_one_described_is_refused_on_both_sides() {
+async fn another_key_than_the_one_described_is_refused_on_both_sides(kind: TransportKind) {
     for liar in [Role::Client, Role::Volunteer] {
-        let client = quic().prepare().await.unwrap();
-        let volunteer = quic().prepare().await.unwrap();
-        let (mut ours, mut theirs) = (
-            client.description().clone(),
-            volunteer.description().clone(),
-        );
+        let (client, mut ours) = prepared(kind).await;
+        let (volunteer, mut theirs) = prepared(kind).await;
         let described = if liar == Role::Client {
             &mut ours
         } else {
             &mut theirs
         };
         described.fingerprint = Fingerprint([0; 32]);
+        described.dtls = described.dtls.map(|_| Fingerprint([0; 32]));
         let deadline = soon();
         let connect = async {
-            let mut channel = client.connect(Role::Client, &theirs, deadline).await?;
+            let mut channel = client
+                .connect(kind, Role::Client, &theirs, deadline)
+                .await?;
             // A client is told of a refusal only after it has finished its own side.
             channel.write_u8(1).await.ok();
             channel.closed().await;
             Err::<(), _>(TransportError::Fingerprint)
         };
         let take = volunteer.connect(
+            kind,
             Role::Volunteer,
             &ours,
             Instant::now() + Duration::from_millis(600),
@@ -112,11 +109,9 @@ async fn another_key_than_the_one_described_is_refused_on_both_sides() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn addresses_where_nobody_is_open_no_path() {
-    let client = quic().prepare().await.unwrap();
-    let volunteer = quic().prepare().await.unwrap();
-    let mut described = volunteer.description().clone();
+async fn addresses_where_nobody_is_open_no_path(kind: TransportKind) {
+    let (client, _) = prepared(kind).await;
+    let (volunteer, mut described) = prepared(kind).await;
     drop(volunteer);
     described.candidates = vec![Candidate {
         kind: CandidateKind::Host,
@@ -124,45 +119,39 @@ async fn addresses_where_nobody_is_open_no_path() {
     }];
     let deadline = Instant::now() + Duration::from_secs(5);
     let error = client
-        .connect(Role::Client, &described, deadline)
+        .connect(kind, Role::Client, &described, deadline)
         .await
         .unwrap_err();
     assert_eq!(error, TransportError::NoPath { tried: 1, heard: 0 });
-    let client = quic().prepare().await.unwrap();
+    let (client, _) = prepared(kind).await;
     described.candidates.clear();
     let error = client
-        .connect(Role::Client, &described, soon())
+        .connect(kind, Role::Client, &described, soon())
         .await
         .unwrap_err();
     assert_eq!(error, TransportError::NoCandidate);
 }
 
-#[tokio::test]
-async fn a_client_that_goes_another_way_frees_its_volunteer_at_once() {
-    let client = quic().prepare().await.unwrap();
-    let volunteer = quic().prepare().await.unwrap();
-    let (mut ours, theirs) = (
-        client.description().clone(),
-        volunteer.description().clone(),
-    );
+async fn a_client_that_goes_another_way_frees_its_volunteer_at_once(kind: TransportKind) {
+    let (client, mut ours) = prepared(kind).await;
+    let (volunteer, theirs) = prepared(kind).await;
     // Nobody answers yet, for the volunteer has not begun: the client's checks wait in its socket, and
     // behind them that it was called off.
-    let connecting = client.connect(Role::Client, &theirs, soon());
+    let connecting = client.connect(kind, Role::Client, &theirs, soon());
     let given_up = tokio::time::timeout(Duration::from_millis(5), connecting).await;
     assert!(given_up.is_err());
     ours.candidates.clear();
-    let taken = volunteer.connect(Role::Volunteer, &ours, soon()).await;
+    let taken = volunteer
+        .connect(kind, Role::Volunteer, &ours, soon())
+        .await;
     assert_eq!(taken.unwrap_err(), TransportError::CalledOff);
 }
 
-#[tokio::test]
-async fn a_candidate_of_another_family_or_a_dead_one_does_not_hinder_the_good_one() {
-    let client = quic().prepare().await.unwrap();
-    let volunteer = quic().prepare().await.unwrap();
-    let (ours, mut theirs) = (
-        client.description().clone(),
-        volunteer.description().clone(),
-    );
+async fn a_candidate_of_another_family_or_a_dead_one_does_not_hinder_the_good_one(
+    kind: TransportKind,
+) {
+    let (client, ours) = prepared(kind).await;
+    let (volunteer, mut theirs) = prepared(kind).await;
     for addr in ["[2001:db8::1]:9", "127.0.0.1:9"] {
         let addr: std::net::SocketAddr = addr.parse().unwrap();
         theirs.candidates.insert(
@@ -174,11 +163,71 @@ async fn a_candidate_of_another_family_or_a_dead_one_does_not_hinder_the_good_on
         );
     }
     let connect = async {
-        let mut channel = client.connect(Role::Client, &theirs, soon()).await.unwrap();
+        let mut channel = client
+            .connect(kind, Role::Client, &theirs, soon())
+            .await
+            .unwrap();
         channel.write_u8(9).await.unwrap();
         channel
     };
-    let take = volunteer.connect(Role::Volunteer, &ours, soon());
+    let take = volunteer.connect(kind, Role::Volunteer, &ours, soon());
     let (_client, volunteer) = tokio::join!(connect, take);
     assert_eq!(volunteer.unwrap().read_u8().await.unwrap(), 9);
 }
+
+macro_rules! over {
+    ($name:ident, $kind:expr) => {
+        mod $name {
+            use super::TransportKind;
+
+            const KIND: TransportKind = $kind;
+
+            #[tokio::test]
+            async fn each_direction_ends_on_its_own() {
+                super::each_direction_ends_on_its_own(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn what_was_written_arrives_though_the_channel_is_dropped() {
+                super::what_was_written_arrives_though_the_channel_is_dropped(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn a_break_is_not_taken_for_an_end() {
+                super::a_break_is_not_taken_for_an_end(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn a_path_that_is_cut_is_noticed_by_both_ends() {
+                super::a_path_that_is_cut_is_noticed_by_both_ends(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn another_key_than_the_one_described_is_refused_on_both_sides() {
+                super::another_key_than_the_one_described_is_refused_on_both_sides(KIND).await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn addresses_where_nobody_is_open_no_path() {
+                super::addresses_where_nobody_is_open_no_path(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn a_client_that_goes_another_way_frees_its_volunteer_at_once() {
+                super::a_client_that_goes_another_way_frees_its_volunteer_at_once(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn a_candidate_of_another_family_or_a_dead_one_does_not_hinder_the_good_one() {
+                super::a_candidate_of_another_family_or_a_dead_one_does_not_hinder_the_good_one(
+                    KIND,
+                )
+                .await;
+            }
+        }
+    };
+}
+
+over!(quic, TransportKind::Quic);
+#[cfg(feature = "webrtc")]
+over!(webrtc, TransportKind::WebRtc);

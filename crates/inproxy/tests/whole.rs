@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use peerage_core::{ConnectedAddr, Failure as _, Kind};
@@ -13,127 +12,17 @@ use peerage_inproxy::client::{
 use peerage_inproxy::message::{Announce, Call, Network, Reply};
 use peerage_inproxy::opening::{OpeningError, Verdict};
 use peerage_inproxy::policy::Forbidden;
-use peerage_inproxy::transport::{End, Quic};
-use peerage_inproxy::volunteer::{Event, Stopped, Totals, Volunteer, VolunteerConfig};
-use peerage_inproxy::{AllowList, Code, TransportKind};
+use peerage_inproxy::transport::End;
+use peerage_inproxy::volunteer::{Event, Stopped};
+use peerage_inproxy::{Code, TransportKind};
 use peerage_matcher::CompartmentId;
 use peerage_net::{Connector as _, Target};
-use ring::digest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 
-use crate::common::{COMMON, OUTSIDE, Running, entry, quic, soon};
-
-/// A destination that echoes, as many at once as come.
-async fn echo() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let (mut read, mut write) = stream.split();
-                let _ = tokio::io::copy(&mut read, &mut write).await;
-            });
-        }
-    });
-    addr
-}
-
-fn target(addr: SocketAddr) -> Target {
-    addr.to_string().parse().unwrap()
-}
-
-fn client(broker: &Running) -> Dialer<Quic> {
-    let config = ClientConfig::new(Where::Common(vec![COMMON]), vec![entry()]);
-    Dialer::new(broker.caller(), quic(), config, OUTSIDE)
-}
-
-/// A volunteer that runs.
-struct Serving {
-    events: mpsc::Receiver<Event>,
-    totals: Arc<Totals>,
-    stop: Option<oneshot::Sender<()>>,
-    running: JoinHandle<Stopped>,
-}
-
-impl Serving {
-    fn new(broker: &Running, change: impl FnOnce(&mut VolunteerConfig)) -> Self {
-        let mut config = VolunteerConfig {
-            allow: AllowList {
-                private: true,
-                ..AllowList::public(1, 65_535)
-            },
-            ..VolunteerConfig::default()
-        };
-        change(&mut config);
-        let (sender, events) = mpsc::channel(1024);
-        let volunteer = Volunteer::new(broker.caller(), quic(), config, sender);
-        let totals = volunteer.totals();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let stopped = async {
-            if stopped.await.is_err() {
-                pending::<()>().await;
-            }
-        };
-        let running = tokio::spawn(volunteer.run(stopped));
-        Self {
-            events,
-            totals,
-            stop: Some(stop),
-            running,
-        }
-    }
-
-    /// The next event that `wanted` takes.
-    async fn event<R>(&mut self, wanted: impl Fn(&Event) -> Option<R>) -> R {
-        loop {
-            let event = self.events.recv().await.expect("the volunteer goes on");
-            if let Some(found) = wanted(&event) {
-                return found;
-            }
-        }
-    }
-
-    async fn stop(mut self) -> Stopped {
-        self.stop.take().unwrap().send(()).unwrap();
-        (&mut self.running).await.unwrap()
-    }
-}
-
-/// Sends so many bytes, ends, and hears them all again.
-async fn echoed(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite, len: usize) {
-    let (mut read, mut write) = tokio::io::split(stream);
-    let send = async {
-        let mut hash = digest::Context::new(&digest::SHA256);
-        let mut chunk = vec![3_u8; 50_000];
-        let mut left = len;
-        while left > 0 {
-            chunk[0] = chunk[0].wrapping_add(1);
-            chunk.rotate_left(11);
-            let part = &chunk[..left.min(chunk.len())];
-            hash.update(part);
-            write.write_all(part).await.unwrap();
-            left -= part.len();
-        }
-        write.shutdown().await.unwrap();
-        hash.finish()
-    };
-    let receive = async {
-        let mut hash = digest::Context::new(&digest::SHA256);
-        let mut chunk = vec![0; 50_000];
-        loop {
-            match read.read(&mut chunk).await.unwrap() {
-                0 => return hash.finish(),
-                len => hash.update(&chunk[..len]),
-            }
-        }
-    };
-    let (sent, heard) = tokio::join!(send, receive);
-    assert_eq!(sent.as_ref(), heard.as_ref());
-}
+use crate::common::parties::{Serving, client, echo, echoed, target};
+use crate::common::{COMMON, OUTSIDE, Running, entry, soon, udp};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_mebibytes_come_back_unchanged() {
@@ -334,7 +223,7 @@ async fn personal_pairs_meet_and_strangers_do_not() {
     let mut volunteer = Serving::new(&broker, |config| config.personal = vec![ours]);
     let mut config = ClientConfig::new(Where::Personal(vec![ours]), vec![entry()]);
     config.race = 1;
-    let friend = Dialer::new(broker.caller(), quic(), config, OUTSIDE);
+    let friend = Dialer::new(broker.caller(), udp(), config, OUTSIDE);
     let channel = friend.dial(&target(echo().await), soon()).await.unwrap();
     let personal = volunteer
         .event(|event| {
@@ -460,7 +349,7 @@ async fn the_losers_of_a_race_are_called_off() {
     let volunteers: Vec<_> = (0..3).map(|_| Serving::new(&broker, |_| {})).collect();
     let mut config = ClientConfig::new(Where::Common(vec![COMMON]), vec![entry()]);
     (config.race, config.stagger) = (3, Duration::ZERO);
-    let dialer = Dialer::new(broker.caller(), quic(), config, OUTSIDE);
+    let dialer = Dialer::new(broker.caller(), udp(), config, OUTSIDE);
     // So that all three have somebody to ask.
     loop {
         let reply = dialer.broker().call(&Call::Stats, soon()).await.unwrap();

@@ -71,6 +71,12 @@ impl Versions {
         Self(self.0 & other.0)
     }
 
+    /// What either has.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The highest, if any.
     pub const fn highest(self) -> Option<u8> {
         let mut version = 8;

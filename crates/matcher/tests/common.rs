@@ -1,4 +1,4 @@
-//! Requests made by hand, and a generator that depends on nothing but its seed.
+//! Requests made by hand.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -9,36 +9,6 @@ use peerage_matcher::{
     Action, Announcement, Answer, Asn, CompartmentId, Compartments, Config, ConnectionId, Country,
     Geography, Matcher, NatType, NetworkProtocol, Offer, Properties, Versions, VolunteerId,
 };
-
-/// SplitMix64, after Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    pub(crate) fn chance(&mut self, one_in: u64) -> bool {
-        self.below(one_in) == 0
-    }
-
-    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        let at = usize::try_from(self.below(from.len() as u64)).unwrap();
-        from[at].clone()
-    }
-}
 
 pub(crate) fn start() -> Instant {
     #[expect(

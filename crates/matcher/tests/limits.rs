@@ -1,5 +1,6 @@
 //! Limits by address group.
 
+use peerage_testkit::Random;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -132,7 +133,7 @@ struct Bucket {
 #[test]
 fn the_rate_is_that_of_a_token_bucket() {
     let (mut matcher, start) = limited(with_rate(30, 4));
-    let mut random = crate::common::Random::new(3);
+    let mut random = Random::new(3);
     let mut bucket = Bucket {
         tokens: 4.0,
         at: 0.0,

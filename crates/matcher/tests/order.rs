@@ -5,10 +5,11 @@ use peerage_matcher::{
 };
 
 use crate::common::{
-    ONE, Random, TWO, announcement, common, compartment, connection, deliveries, matcher, offer,
-    personal, place, properties, volunteer,
+    ONE, TWO, announcement, common, compartment, connection, deliveries, matcher, offer, personal,
+    place, properties, volunteer,
 };
 use crate::scan::{Entry, Scan};
+use peerage_testkit::Random;
 
 fn with(preference: Preference) -> Config {
     Config {

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use peerage_matcher::{AnnouncementId, Cancelled, Config};
 
-use crate::common::{
-    ONE, Random, TWO, actions, announcement, common, deliveries, matcher, offer, place,
-};
+use crate::common::{ONE, TWO, actions, announcement, common, deliveries, matcher, offer, place};
+use peerage_testkit::Random;
 
 const MANY: u64 = 700;
 

@@ -12,8 +12,9 @@ use peerage_matcher::{
     UnknownGeography, Versions, VolunteerId,
 };
 
-use crate::common::{self, Random, compartment, connection, country, volunteer};
+use crate::common::{self, compartment, connection, country, volunteer};
 use crate::model::{Event, Ids, Label, Model, announcement_ending, offer_ending};
+use peerage_testkit::Random;
 
 /// How requests differ from each other.
 #[derive(Clone, Copy)]

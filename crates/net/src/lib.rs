@@ -2,7 +2,7 @@
 //!
 //! - [`Connector`] turns a [`Target`] into a [`Connection`]; [`Direct`] does so over TCP, racing
 //!   IPv6 and IPv4; [`Socks5`] does so through a proxy that also resolves the names; a [`Route`] is
-//!   either, chosen at run time.
+//!   either, or a connector from elsewhere, chosen at run time.
 //! - [`resolve`](fn@resolve) asks the operating system for the addresses of a name.
 //! - [`Listener`] takes inbound connections.
 //! - [`greet`](fn@greet) drives any [`peerage_core::Handshake`] to its end, asynchronously;
@@ -22,7 +22,9 @@ mod listen;
 mod reach;
 mod read;
 mod resolve;
+mod route;
 mod socks;
+mod stream;
 mod tap;
 mod target;
 
@@ -32,7 +34,9 @@ pub use link::{Link, LinkError};
 pub use listen::Listener;
 pub use reach::{Connection, Connector, ProxyAnswer, ProxyProblem, ReachError};
 pub use resolve::resolve;
-pub use socks::{ProxyUrlError, Route, Socks5};
+pub use route::{By, Route};
+pub use socks::{ProxyUrlError, Socks5};
+pub use stream::Stream;
 pub use tap::{Chunk, Tape, Tapped};
 pub use target::{Host, Target, TargetError};
 

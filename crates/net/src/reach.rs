@@ -109,6 +109,9 @@ pub enum ReachError {
         /// In words.
         words: PeerText,
     },
+    /// The call was a blocking one, and the way is not.
+    #[error("connections this way are asynchronous only")]
+    AsynchronousOnly,
     /// The deadline passed while connecting.
     #[error("no connection in time: {tried} addresses tried, {} failed", failed.len())]
     TimedOut {
@@ -209,7 +212,8 @@ impl Failure for ReachError {
             | Self::TimedOut { .. }
             | Self::Proxy { .. }
             | Self::ByProxy { .. }
-            | Self::ByVolunteer { .. } => Stage::Reach,
+            | Self::ByVolunteer { .. }
+            | Self::AsynchronousOnly => Stage::Reach,
         }
     }
 
@@ -220,6 +224,7 @@ impl Failure for ReachError {
             }
             Self::TimedOut { .. } => Kind::Timeout,
             Self::Proxy { .. } => Kind::Proxy,
+            Self::AsynchronousOnly => Kind::Usage,
             Self::ByVolunteer { kind, .. } => *kind,
             Self::ByProxy { answer, .. } => match answer {
                 ProxyAnswer::ConnectionRefused => Kind::ConnectionRefused,
@@ -255,6 +260,7 @@ impl Failure for ReachError {
             | Self::ResolveTimedOut { .. }
             | Self::Proxy { .. }
             | Self::ByProxy { .. }
+            | Self::AsynchronousOnly
             | Self::TimedOut { .. } => self.kind().blame(),
         }
     }
@@ -268,13 +274,14 @@ impl Failure for ReachError {
             | Self::ResolveTimedOut { .. }
             | Self::Proxy { .. }
             | Self::ByProxy { .. }
+            | Self::AsynchronousOnly
             | Self::TimedOut { .. } => self.kind().retry(),
         }
     }
 
     fn detail(&self) -> Detail {
         match self {
-            Self::ByVolunteer { .. } => Detail::none(),
+            Self::ByVolunteer { .. } | Self::AsynchronousOnly => Detail::none(),
             Self::Unresolved { name, .. }
             | Self::NoAddress { name }
             | Self::ResolveTimedOut { name } => Detail::none().with("name", shown(name)),

@@ -174,31 +174,6 @@ impl Connector for Socks5 {
     }
 }
 
-/// How targets are reached: one of the connectors, chosen at run time.
-#[derive(Clone, Debug, Default)]
-pub enum Route {
-    /// Straight over TCP.
-    #[default]
-    Direct,
-    /// Through a proxy, and never otherwise.
-    Socks5(Socks5),
-}
-
-impl Connector for Route {
-    type Io = TcpStream;
-
-    async fn connect(
-        &self,
-        target: &Target,
-        deadline: Instant,
-    ) -> Result<Connection<TcpStream>, ReachError> {
-        match self {
-            Self::Direct => Direct.connect(target, deadline).await,
-            Self::Socks5(socks) => socks.connect(target, deadline).await,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,27 +1,54 @@
 //! Addresses that peers tell of, by the rules of the book.
 
 use peerage_book::{Hearsay, Now};
-use peerage_core::{Direction, Domain, Exposure};
+use peerage_core::{Domain, Exposure};
 use peerage_peers::{Misdeed, SessionId, Types};
 
 use crate::network::Network;
 use crate::owner::Owner;
+use crate::sessions::Session;
 
 impl<N: Network> Owner<N> {
     /// A peer is established: those we dialled are asked for others, unless we know many.
-    pub(crate) fn meet(&mut self, id: SessionId, direction: Direction, mut hearsay: Hearsay) {
-        let Some(question) = N::ask_for_addrs() else {
+    pub(crate) fn meet(&mut self, id: SessionId, hearsay: Hearsay) {
+        if N::ask_for_addrs().is_none() {
             return;
-        };
-        let (now, len) = (self.now(), N::len(&question));
-        let asks = direction == Direction::Outbound
-            && self.book.asks_peers(self.is_hungry)
-            && self.table.send(now, id, question, len).is_ok();
-        if asks {
-            hearsay.ask();
         }
         if let Some(session) = self.sessions.get_mut(&id) {
             session.hearsay = Some(Box::new(hearsay));
+        }
+        if self.book.asks_peers(self.is_hungry) {
+            self.ask_for_addrs(id);
+        }
+    }
+
+    /// While more peers are wanted, one of those that were not asked lately is asked for others.
+    pub(crate) fn ask_somebody_again(&mut self) {
+        if !self.is_hungry {
+            return;
+        }
+        let now = self.book_now();
+        let may_be_asked = |session: &Session<N>| {
+            let hearsay = session.hearsay.as_ref();
+            hearsay.is_some_and(|hearsay| hearsay.may_ask(now))
+        };
+        let mut sessions = self.sessions.iter();
+        if let Some((&id, _)) = sessions.find(|(_, session)| may_be_asked(session)) {
+            self.ask_for_addrs(id);
+        }
+    }
+
+    fn ask_for_addrs(&mut self, id: SessionId) {
+        let now = self.book_now();
+        let session = self.sessions.get_mut(&id);
+        let hearsay = session.and_then(|session| session.hearsay.as_mut());
+        if let Some(hearsay) = hearsay.filter(|hearsay| hearsay.may_ask(now))
+            && let Some(question) = N::ask_for_addrs()
+        {
+            let len = N::len(&question);
+            // One that has no room for the question now is asked later.
+            hearsay.ask(now);
+            let _full = self.table.send(now.at, id, question, len);
         }
     }
 

@@ -4,11 +4,10 @@ use std::fmt::Debug;
 use std::future::Future;
 
 use peerage_book::{Address, GossipEntry, Identity, Key, Verdict};
-use peerage_core::Reason;
+use peerage_core::{Endpoint, Reason};
 use peerage_find::Candidate;
-use peerage_net::Connection;
+use peerage_net::{Connection, Stream};
 use peerage_peers::{Outcome, Parting, Tie, Types};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// A message as a [`Link`] heard it, and its length in bytes for the budgets.
@@ -57,7 +56,7 @@ pub trait Network: Send + Sync + 'static {
         &self,
         whom: &Whom,
         deadline: Instant,
-    ) -> impl Future<Output = Result<Connection<TcpStream>, Reason>> + Send;
+    ) -> impl Future<Output = Result<Connection<Stream>, Reason>> + Send;
 
     /// Greets whoever is at the other end: `whom` if we dialled.
     ///
@@ -65,7 +64,7 @@ pub trait Network: Send + Sync + 'static {
     /// Why there is no peer: [`Outcome::Refused`] when it was our side that refused.
     fn greet(
         &self,
-        connection: Connection<TcpStream>,
+        connection: Connection<Stream>,
         whom: Option<&Whom>,
         deadline: Instant,
     ) -> impl Future<Output = Result<Live<Self>, Outcome>> + Send;
@@ -85,6 +84,12 @@ pub trait Network: Send + Sync + 'static {
     /// Whether a peer asks for addresses.
     fn asks_for_addrs(_message: &<Self::Types as Types>::Message) -> bool {
         false
+    }
+
+    /// Where a peer says that it can be dialled, and the services it claims, where its greeting
+    /// says so. Kept as gossip of that peer, never believed.
+    fn says_of_itself(_profile: &<Self::Types as Types>::Profile) -> Option<(Endpoint, u64)> {
+        None
     }
 
     /// The addresses that a message tells of.

@@ -228,6 +228,7 @@ impl<N: Network> Owner<N> {
         let looks = self.look_at <= Instant::now();
         if looks {
             self.look_at = Instant::now() + LOOK_EVERY;
+            self.ask_somebody_again();
         }
         self.may_dial |= due || looks;
         let now = self.book_now();

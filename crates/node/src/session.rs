@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use peerage_core::{ConnectedAddr, Endpoint, Stage};
-use peerage_net::Connection;
+use peerage_net::{Connection, Stream};
 use peerage_peers::{Deadlines, Outcome, Parting, SessionId, Types};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -138,7 +138,9 @@ async fn attempt<N: Network>(
             let reached = network.reach(&whom, time.for_stage(time.reach)).await;
             let connection = reached.map_err(Outcome::Failed)?;
             let from = match connection.addr {
-                ConnectedAddr::OutboundDirect { .. } => connection.io.local_addr().ok(),
+                ConnectedAddr::OutboundDirect { .. } => {
+                    connection.io.tcp().and_then(|tcp| tcp.local_addr().ok())
+                }
                 ConnectedAddr::InboundDirect { .. }
                 | ConnectedAddr::OutboundProxy { .. }
                 | ConnectedAddr::InboundProxy { .. }
@@ -147,8 +149,8 @@ async fn attempt<N: Network>(
             ends.tell(Told::Reached(from.map(Endpoint::from))).await;
             (connection, Some(whom), false)
         }
-        Begin::Accepted(connection) => (connection, None, false),
-        Begin::Refuse(connection) => (connection, None, true),
+        Begin::Accepted(connection) => (connection.map(Stream::from), None, false),
+        Begin::Refuse(connection) => (connection.map(Stream::from), None, true),
     };
     let addr = connection.addr;
     let deadline = time.for_stage(time.greet);

@@ -101,6 +101,10 @@ impl<N: Network> Owner<N> {
             return;
         };
         session.profile = Some(Box::new(profile.clone()));
+        let mut hearsay = Hearsay::new(self.book_now(), &addr);
+        if let Some((claimed, services)) = N::says_of_itself(&profile) {
+            hearsay.alternates(self.book_now(), &addr, claimed, services);
+        }
         let dialled = self.in_book.get(&id).copied();
         let direction = addr.direction();
         let dialled_as = self.table.peer_at(self.now(), id);
@@ -134,7 +138,6 @@ impl<N: Network> Owner<N> {
         {
             found.lived += 1;
         }
-        let hearsay = Hearsay::new(self.book_now(), &addr);
         match dialled {
             Some(dial) => self.book_outcome(dial, Ok(greeted)),
             None => {
@@ -149,7 +152,7 @@ impl<N: Network> Owner<N> {
                 }
             }
         }
-        self.meet(id, direction, hearsay);
+        self.meet(id, hearsay);
     }
 
     /// Its handshake is over, well or badly.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use peerage_book::{Address, GossipEntry, Greeted, Identity, Key, Role, Verdict};
 use peerage_core::{ConnectedAddr, Detail, Endpoint, Kind, PeerText, Reason, Stage, UnixTime};
 use peerage_find::Candidate;
-use peerage_net::{Connection, Listener};
+use peerage_net::{Connection, Listener, Stream};
 use peerage_node::{Event, Events, Handle, Heard, Link, Live, Network, Setup, Whom, start};
 use peerage_peers::{AdmissionRules, Config, Outcome, Parting, Phase, SessionId, Tie, Types};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,6 +28,8 @@ pub(crate) struct Toy {
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
     pub(crate) version: u32,
+    /// Where it says that it can be dialled.
+    pub(crate) at: Option<Endpoint>,
 }
 
 /// The types of [`Toy`].
@@ -68,7 +70,7 @@ pub(crate) fn reason(stage: Stage, kind: Kind, message: &str) -> Reason {
 /// Lines over a connection.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    io: TcpStream,
+    io: Stream,
     input: Vec<u8>,
     output: Vec<u8>,
     traffic: (usize, usize),
@@ -78,6 +80,11 @@ impl Lines {
     pub(crate) fn new(io: TcpStream) -> Self {
         // The kernel waits in real time, which here stands still.
         io.set_nodelay(true).unwrap();
+        Self::over(io.into())
+    }
+
+    /// Over a connection of ours, which does not wait.
+    fn over(io: Stream) -> Self {
         let (input, output, traffic) = (Vec::new(), Vec::new(), (0, 0));
         Self {
             io,
@@ -135,7 +142,7 @@ impl Network for Toy {
         self.name != "-"
     }
 
-    async fn reach(&self, whom: &Whom, deadline: Instant) -> Result<Connection<TcpStream>, Reason> {
+    async fn reach(&self, whom: &Whom, deadline: Instant) -> Result<Connection<Stream>, Reason> {
         let Address::At(endpoint) = whom.address else {
             panic!("names are not for toys");
         };
@@ -145,8 +152,9 @@ impl Network for Toy {
         let connecting = timeout_at(deadline, socket.connect(to)).await;
         let io = connecting.map_err(|_| reason(Stage::Reach, Kind::Timeout, "slow"))?;
         let io = io.map_err(|_| reason(Stage::Reach, Kind::Unreachable, "nobody there"))?;
+        io.set_nodelay(true).unwrap();
         Ok(Connection {
-            io,
+            io: io.into(),
             addr: ConnectedAddr::OutboundDirect { addr: endpoint },
             resolved_in: None,
             reached_in: Duration::ZERO,
@@ -155,26 +163,29 @@ impl Network for Toy {
 
     async fn greet(
         &self,
-        connection: Connection<TcpStream>,
+        connection: Connection<Stream>,
         _: Option<&Whom>,
         deadline: Instant,
     ) -> Result<Live<Self>, Outcome> {
-        let mut link = Lines::new(connection.io);
+        let mut link = Lines::over(connection.io);
         let hello = format!("hello {} {}", self.name, self.version);
         let _broken = link.say(&hello).await;
         let heard = timeout_at(deadline, link.line()).await;
         let heard = heard.map_err(|_| Outcome::Failed(reason(HELLO, Kind::Timeout, "silent")))?;
         let line = heard.ok_or(Outcome::Left)?;
         let words: Vec<_> = line.split(' ').collect();
-        let ["hello", name, version] = words[..] else {
+        let ["hello", name, version, ref at @ ..] = words[..] else {
             let reason = reason(HELLO, Kind::NotThisProtocol, "no hello");
             return Err(Outcome::Refused(reason));
         };
         let version = version.parse().unwrap();
+        let at = at
+            .first()
+            .map(|at| at.parse::<SocketAddr>().unwrap().into());
         Ok(Live {
             identity: identity(name),
             tie: Tie::between(&self.name, &name),
-            profile: Profile { version },
+            profile: Profile { version, at },
             greeted: Greeted {
                 services: None,
                 agent: PeerText::default(),
@@ -193,6 +204,10 @@ impl Network for Toy {
 
     fn asks_for_addrs(message: &String) -> bool {
         message == "getaddr"
+    }
+
+    fn says_of_itself(profile: &Profile) -> Option<(Endpoint, u64)> {
+        Some((profile.at?, 1))
     }
 
     fn addrs(message: &String) -> Option<Vec<GossipEntry>> {
@@ -253,7 +268,7 @@ impl Link<Words> for Lines {
             if hears && self.input.contains(&b'\n') {
                 return self.recv().await.map(Some);
             }
-            let (mut reading, mut writing) = self.io.split();
+            let (mut reading, mut writing) = tokio::io::split(&mut self.io);
             let len = tokio::select! {
                 biased;
                 written = writing.write(&self.output) => {

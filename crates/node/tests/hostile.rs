@@ -162,7 +162,7 @@ async fn a_slow_reader_delays_nothing_that_is_said_to_all() {
     let deaf = greeted(node.at, "-").await;
     let deaf_id = node.established().await;
     let mut readers = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..2 {
         readers.push(greeted(node.at, "-").await);
         node.established().await;
     }
@@ -301,4 +301,39 @@ async fn two_nodes_with_much_to_say_hear_each_other_meanwhile() {
     };
     tokio::join!(side(&mut one, ids[0]), side(&mut two, ids[1]));
     assert_eq!((one.active().await.len(), two.active().await.len()), (1, 1));
+}
+
+/// Whoever has finished its handshake has no place at the door any more, however many come at once:
+/// what sessions tell is heard before the next are let in.
+#[tokio::test(start_paused = true)]
+async fn nobody_who_has_greeted_makes_room_for_newcomers() {
+    const AT_ONCE: u8 = 80;
+    const TIMES: u8 = 3;
+    let mut node = node(|setup| {
+        setup.admission.groups = Groups::strict();
+        // More than are let in before sessions get their turn, fewer than come.
+        setup.admission.sockets = 150;
+        setup.peers.groups = Groups::strict();
+        setup.peers.limits.active_in = 1_000;
+        setup.peers.limits.pending_in = 1_000;
+    });
+    let at = node.at;
+    let mut all = JoinSet::new();
+    for time in 0..TIMES {
+        for number in 0..AT_ONCE {
+            let from = format!("127.3.{}.1", time * AT_ONCE + number);
+            all.spawn(async move {
+                let mut lines = connect(at, &from).await;
+                lines.say("hello - 7").await.unwrap();
+                lives(lines).await
+            });
+        }
+        // Those before have come and said their words, and the next do.
+        for _ in 0..2 {
+            tokio::task::yield_now().await;
+        }
+    }
+    for _ in 0..usize::from(AT_ONCE) * usize::from(TIMES) {
+        node.established().await;
+    }
 }

@@ -56,7 +56,6 @@ pub(crate) struct Args {
     )]
     proxy: Option<String>,
 
-    #[cfg(feature = "inproxy")]
     #[command(flatten)]
     through: crate::broker::Via,
 
@@ -81,7 +80,7 @@ struct Order {
 }
 
 pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exit, Failed> {
-    let route = route(&args).await?;
+    let route = route(&args)?;
     let orders = orders(&args, &tables, &route)?;
     let options = ProbeOptions {
         limit: args.timeout,
@@ -138,19 +137,9 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
     })
 }
 
-#[cfg_attr(
-    not(feature = "inproxy"),
-    expect(
-        clippy::unused_async,
-        reason = "volunteers are reached through a listener"
-    )
-)]
-async fn route(args: &Args) -> Result<Route, Failed> {
-    let proxy = args.proxy.clone();
-    #[cfg(feature = "inproxy")]
-    let proxy = args.through.or(proxy).await?;
-    Ok(match proxy {
-        Some(url) => Route::Socks5(peerage::networks::socks5(&url).map_err(usage)?),
+fn route(args: &Args) -> Result<Route, Failed> {
+    args.through.or(match &args.proxy {
+        Some(url) => Route::Socks5(peerage::networks::socks5(url).map_err(usage)?),
         None => Route::Direct,
     })
 }

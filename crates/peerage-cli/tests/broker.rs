@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -74,16 +74,20 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let mut kill = Command::new("kill");
+        assert!(kill.args([signal, &id]).status().unwrap().success());
+    }
+
+    /// As a machine that hangs: its connections stay, and nothing is said any more.
+    fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
     /// As ^C.
     fn interrupt(mut self) -> i32 {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-INT", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("-INT");
         self.child.wait().unwrap().code().unwrap()
     }
 }
@@ -216,6 +220,36 @@ impl Place {
         (client, at)
     }
 
+    /// Whether the broker counts any of this, in its metrics.
+    fn counts(&self, what: &str) -> bool {
+        let listen = self.at.split('@').nth(1).unwrap();
+        let mut stream = connect(listen);
+        let get = "GET /metrics HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n";
+        stream.write_all(get.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("peerage_broker_")?.strip_prefix(what));
+        line.is_some_and(|line| !line.ends_with(" 0"))
+    }
+
+    /// Waits until it does.
+    fn until(&self, what: &str) {
+        let until = Instant::now() + LIMIT;
+        while !self.counts(what) {
+            assert!(Instant::now() < until, "{what}");
+            thread::yield_now();
+        }
+    }
+
+    /// Asks as `explain` does, and goes on meanwhile.
+    fn explaining(&self, to: SocketAddr, timeout: &str) -> Running {
+        let (invitation, to) = (self.folder.path("invitation"), to.to_string());
+        let asked = ["broker", "explain", "--bind", "127.0.0.1", &to];
+        Running::start(&[&asked[..], &["--via", &invitation, "--timeout", timeout]].concat())
+    }
+
     fn explain(&self, to: SocketAddr) -> (i32, Value) {
         let (invitation, to) = (self.folder.path("invitation"), to.to_string());
         let args = [
@@ -256,6 +290,71 @@ fn a_killed_volunteer_ends_its_connections_and_another_carries_the_next() {
     assert_eq!(client.line("event", "ended")["end"], "volunteer_broke");
     let _next = place.volunteer();
     echoes(&mut connect(&at), b"again");
+}
+
+/// Volunteers' slots that wait, as a volunteer of unknown NAT has them.
+const WAITING: &str = "waiting{side=\"volunteer\",nat=\"strict\"}";
+
+#[test]
+fn a_volunteer_frozen_or_killed_between_match_and_answer_is_told_to_its_client() {
+    let place = Place::new("frozen-volunteer");
+    let mut frozen = place.volunteer();
+    place.until(WAITING);
+    frozen.freeze();
+    let asked = place.explaining(echo(), "6s");
+    // Both its slots are given a client, which it does not answer.
+    place.until("calls_total{call=\"offer\",outcome=\"volunteer_left\"}");
+    assert!(place.counts("volunteers_silent_total"));
+    frozen.kill();
+    assert_eq!(asked.line("type", "explanation")["ok"], false);
+
+    // One that is killed with a client in its hands: the next takes it over.
+    let mut killed = place.volunteer();
+    place.until(WAITING);
+    killed.freeze();
+    let asked = place.explaining(echo(), "20s");
+    place.until("answers_awaited");
+    killed.kill();
+    let _next = place.volunteer();
+    assert_eq!(asked.line("type", "explanation")["ok"], true);
+}
+
+#[test]
+fn a_volunteer_frozen_while_it_relays_breaks_the_connection() {
+    let place = Place::new("frozen-relay");
+    let volunteer = place.volunteer();
+    let (client, at) = place.dial(echo());
+    let mut stream = connect(&at);
+    echoes(&mut stream, b"through");
+    volunteer.freeze();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    assert_eq!(client.line("event", "ended")["end"], "volunteer_broke");
+}
+
+#[test]
+fn a_broker_killed_while_calls_wait_or_an_answer_is_due_is_found_again() {
+    let mut place = Place::new("killed-waiting");
+    let reports = place.folder.path("reports");
+    let listen = place.at.split('@').nth(1).unwrap().to_owned();
+    // An offer waits, and nobody is there.
+    let asked = place.explaining(echo(), "20s");
+    place.until("waiting{side=\"client\",nat=\"strict\"}");
+    place.broker.kill();
+    place.broker = Place::broker(&place.folder, &listen, &reports);
+    place.broker.line("type", "broker");
+    // An announcement waits; a match is made, and its answer is due.
+    let volunteer = place.volunteer();
+    assert_eq!(asked.line("type", "explanation")["ok"], true);
+    place.until(WAITING);
+    volunteer.freeze();
+    let asked = place.explaining(echo(), "20s");
+    place.until("answers_awaited");
+    place.broker.kill();
+    volunteer.signal("-CONT");
+    place.broker = Place::broker(&place.folder, &listen, &reports);
+    place.broker.line("type", "broker");
+    assert_eq!(asked.line("type", "explanation")["ok"], true);
 }
 
 #[test]
@@ -362,47 +461,66 @@ fn a_pair_meets_by_its_link_and_a_retired_compartment_is_named() {
 }
 
 #[test]
-fn peers_are_probed_and_kept_through_a_volunteer() {
+fn peers_of_every_network_are_greeted_through_a_volunteer() {
     let place = Place::new("peers");
     let volunteer = place.volunteer();
-    let listening = [
-        "listen",
-        "zcash",
-        "--chain",
-        "regtest",
-        "--bind",
-        "127.0.0.1:0",
-        "--for",
-        "60s",
-    ];
-    let peer = Running::start(&listening);
-    let line = peer.line("type", "listening");
-    let at = line["addr"].as_str().unwrap().to_owned();
     let invitation = place.folder.path("invitation");
     let via = ["--via", &invitation, "--via-bind", "127.0.0.1"];
-    let to = format!("zec://{at}");
-    let probe = ["probe", "--chain", "regtest", "--json", &to];
-    let probed = output(&[&probe[..], &via].concat());
-    assert_eq!(probed.status.code(), Some(0), "{}", text(&probed));
+    for (network, chain) in [
+        ("zcash", "regtest"),
+        ("decred", "simnet"),
+        ("ethereum", "hoodi"),
+    ] {
+        let listening = ["listen", network, "--chain", chain, "--bind", "127.0.0.1:0"];
+        let peer = Running::start(&[&listening[..], &["--for", "60s"]].concat());
+        let line = peer.line("type", "listening");
+        let (addr, address) = (line["addr"].as_str(), line["address"].as_str());
+        let probe = ["probe", "--chain", chain, "--json", address.unwrap()];
+        let probed = output(&[&probe[..], &via].concat());
+        assert_eq!(probed.status.code(), Some(0), "{}", text(&probed));
+        let relaying = volunteer.line("event", "relaying");
+        assert_eq!(relaying["destination"].as_str(), addr);
+    }
+    let both = ["probe", "--proxy", "socks5h://127.0.0.1:1", "127.0.0.1"];
+    let both = output(&[&both[..], &via, &["--network", "zcash"]].concat());
+    let neither = "neither is taken for the other";
+    assert_eq!(both.status.code(), Some(2), "{neither}");
+}
+
+#[test]
+fn a_node_keeps_peers_through_a_volunteer_and_remembers_the_volunteers_words() {
+    let place = Place::new("kept");
+    let volunteer = place.volunteer();
+    let chain = ["--chain", "regtest"];
+    let listening = ["listen", "zcash", "--bind", "127.0.0.1:0", "--for", "60s"];
+    let peer = Running::start(&[&listening[..], &chain].concat());
+    let at = peer.line("type", "listening")["addr"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // A port that is taken, where nobody listens.
+    let shut = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = shut.local_addr().unwrap().to_string();
+    drop(shut);
+    let (invitation, data) = (place.folder.path("invitation"), place.folder.path("data"));
+    let via = ["--via", &invitation, "--via-bind", "127.0.0.1"];
+    let serve = ["serve", "zcash", "--data", &data, "--no-seeds"];
+    let peers = ["--peer", &at, "--peer", &closed];
+    let node = Running::start(&[&serve[..], &chain, &peers, &via].concat());
     assert_eq!(volunteer.line("event", "relaying")["destination"], at);
-    let both = output(&[&probe[..], &via, &["--proxy", "socks5h://127.0.0.1:1"]].concat());
-    assert_eq!(
-        both.status.code(),
-        Some(2),
-        "neither is taken for the other"
-    );
-    let data = place.folder.path("data");
-    let serve = [
-        "serve",
-        "zcash",
-        "--chain",
-        "regtest",
+    let failed = node.line("type", "failed");
+    assert_eq!(failed["reason"]["kind"], "connection_refused", "{failed}");
+    let words = failed["reason"]["message"].as_str().unwrap();
+    assert!(words.contains("the volunteer says: "), "{failed}");
+    assert_eq!(node.interrupt(), 130);
+    let why = text(&output(&[
+        "why",
         "--data",
         &data,
-        "--no-seeds",
-    ];
-    let node = Running::start(&[&serve[..], &["--peer", &at], &via].concat());
-    assert_eq!(volunteer.line("event", "relaying")["destination"], at);
-    // Nowhere does it say where we are: the peer sees the volunteer.
-    drop(node);
+        &format!("zec://{closed}"),
+    ]));
+    assert!(
+        why.contains("through volunteers: the volunteer says: "),
+        "{why}"
+    );
 }

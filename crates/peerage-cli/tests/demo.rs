@@ -93,9 +93,41 @@ fn everybody_is_found_kept_or_explained_and_comes_back() {
     let back = lines_of(&lines, "back").next().unwrap();
     assert_eq!(back["recovered"], true, "{back}");
 
+    check_relayed(&lines);
+
     let summary = lines.last().unwrap();
     check_summary(summary);
     check_next(summary["next"].as_array().unwrap());
+}
+
+/// Volunteers lead to where they should and nowhere else.
+#[cfg(feature = "inproxy")]
+fn check_relayed(lines: &[Value]) {
+    let told: Vec<_> = lines_of(lines, "relayed")
+        .map(|line| {
+            assert_eq!(line["ok"], true, "{line}");
+            (
+                line["what"].as_str().unwrap(),
+                line["got"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("a page over HTTP", "reached"),
+        ("a handshake with alder-1 of zcash", "reached"),
+        ("a handshake with hazel-1 of decred", "reached"),
+        ("a handshake with aspen-1 of ethereum", "reached"),
+        ("a destination that nobody allowed", "refused"),
+        ("a port that no volunteer allows", "refused"),
+        ("a page, after its volunteer left", "reached"),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(lines.last().unwrap()["relayed"], expected.len());
+}
+
+#[cfg(not(feature = "inproxy"))]
+fn check_relayed(lines: &[Value]) {
+    assert_eq!(lines_of(lines, "relayed").count(), 0);
 }
 
 /// Our nodes remember why each faulty one is no peer, and who told of it.
@@ -210,6 +242,8 @@ fn the_story_is_told_in_plain_lines_that_fit() {
         "told by: discovery",
         "wrong_fork at status",
         "discovery v5",
+        #[cfg(feature = "inproxy")]
+        "Through volunteers 7 of 7 went as they must.",
         "Try next:",
         " probe enode://",
         "connection_refused",

@@ -206,9 +206,13 @@ impl<N: Protocol> Greeter<N> {
     ) -> Result<BlockingPeer<N>, DialErrorOf<N>> {
         let deadline = os::deadline(StdInstant::now(), limit);
         let to = self.destination(address)?;
-        if let Route::Socks5(socks) = &self.route {
-            let (proxy, problem) = (socks.proxy().clone(), ProxyProblem::AsynchronousOnly);
-            return Err(ReachError::Proxy { proxy, problem }.into());
+        match &self.route {
+            Route::Direct => {}
+            Route::Socks5(socks) => {
+                let (proxy, problem) = (socks.proxy().clone(), ProxyProblem::AsynchronousOnly);
+                return Err(ReachError::Proxy { proxy, problem }.into());
+            }
+            Route::By(_) => return Err(ReachError::AsynchronousOnly.into()),
         }
         let (conn, addr) = blocking::connect(&to.target, deadline)?;
         self.greet_blocking_as(conn, addr, Some(&to), AcceptAll, deadline)

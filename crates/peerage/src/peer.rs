@@ -4,8 +4,7 @@ use std::time::{Duration, Instant as StdInstant};
 
 use peerage_core::Session;
 use peerage_net::blocking::BlockingLink;
-use peerage_net::{Conn, Link, LinkError};
-use tokio::net::TcpStream;
+use peerage_net::{Conn, Link, LinkError, Stream};
 
 use crate::greeter::deadline_in;
 use crate::os;
@@ -19,7 +18,7 @@ pub type LinkErrorOf<N> = LinkError<<<N as Protocol>::Session as Session>::Error
 
 /// A peer that was greeted, over its connection.
 #[derive(Debug)]
-pub struct Peer<N: Protocol, C = TcpStream> {
+pub struct Peer<N: Protocol, C = Stream> {
     info: N::Info,
     early: usize,
     link: Link<N::Session, C>,

@@ -165,6 +165,7 @@ impl<N: Described> Visit<'_, N> {
         let reached = match self.greeter.route() {
             Route::Direct => connection.addr.to_string(),
             Route::Socks5(socks) => format!("through the proxy {}", socks.proxy()),
+            Route::By(_) => connection.addr.to_string(),
         };
         log.ok(connection.reached_in, reached);
         Ok(connection)
@@ -266,7 +267,7 @@ impl Resolution {
         match (&target.host, route) {
             (Host::Ip(_), _) => Self::Literal,
             (Host::Name(_), Route::Direct) => Self::System,
-            (Host::Name(_), Route::Socks5(_)) => Self::Proxy,
+            (Host::Name(_), Route::Socks5(_) | Route::By(_)) => Self::Proxy,
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::Instant;
 use peerage::core::{AcceptAll, Refusal};
 use peerage::devp2p::eth::{self, Answer, Ask, HashOrNumber, Request, Response};
 use peerage::devp2p::{DisconnectReason, HandshakeError, Message, Policy, Remote, SessionError};
-use peerage::net::LinkError;
 use peerage::net::blocking::BlockingTcp;
+use peerage::net::{LinkError, Stream};
 use peerage::networks::{Described, Setup, SetupError, Typed, by_name};
 use peerage::{
     Blame, ConnectedAddr, DialErrorOf, Endpoint, Ethereum, Failure, Greeter, Kind, NodeKey, Peer,
@@ -33,7 +33,7 @@ fn accepts(node: &Greeter<Ethereum>) -> (String, JoinHandle<Peer<Ethereum>>) {
     let (listener, endpoint) = bind();
     let (address, node) = (enode(node, endpoint), node.clone());
     let task = tokio::spawn(async move {
-        let connection = listener.accept().await.unwrap();
+        let connection = listener.accept().await.unwrap().map(Stream::from);
         node.greet(connection, AcceptAll, later()).await.unwrap()
     });
     (address, task)

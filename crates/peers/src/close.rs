@@ -136,6 +136,7 @@ impl<T: Types> Table<T> {
     fn remove_active(&mut self, id: SessionId) -> Option<Box<Active<T>>> {
         let active = self.active.remove(&id)?;
         self.counts.remove(&active.slot);
+        self.hosts.remove(id, Some(&active.addr));
         let _ = self.by_identity.remove(&active.identity);
         self.unschedule(id, active.wakeup);
         let _ = self.starved.remove(&id);

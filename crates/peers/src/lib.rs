@@ -95,6 +95,7 @@ pub mod error;
 pub mod event;
 pub mod evict;
 pub mod group;
+mod hosts;
 pub mod inventory;
 pub mod keepalive;
 mod lanes;

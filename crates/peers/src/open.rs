@@ -87,6 +87,7 @@ impl<T: Types> Table<T> {
         {
             let _ = self.dialling.insert(identity.clone(), id);
         }
+        self.hosts.insert(id, pending.addr.as_ref());
         let _ = self.pending.insert(id, pending);
         self.reschedule(id);
         id
@@ -225,54 +226,6 @@ impl<T: Types> Table<T> {
         Ok(Admitted { id, fate })
     }
 
-    /// Our dial to the host that this inbound connection comes from: under way, or established no
-    /// longer ago than an attempt may take, and not given up for another one already. Hosts of near
-    /// networks are not told apart.
-    pub fn crossing(&self, now: Instant, addr: &ConnectedAddr) -> Option<SessionId> {
-        let ConnectedAddr::InboundDirect { addr: from } = addr else {
-            return None;
-        };
-        let at = self.shown_at(now);
-        let group = self.config.groups.of(from.ip())?;
-        let goes_there = |slot: &Slot, addr: Option<&ConnectedAddr>| {
-            let to = match addr {
-                Some(ConnectedAddr::OutboundDirect { addr }) => Some(addr.ip()),
-                _ => None,
-            };
-            slot.group == Some(group) && to == Some(from.ip())
-        };
-        let given_up = |id: SessionId| {
-            let mut pending = self.pending.values();
-            pending.any(|pending| pending.rival == Some(id))
-        };
-        let recent = self.config.deadlines.attempt;
-        let pending = self.pending.iter();
-        let pending = pending.filter(|(_, of)| goes_there(&of.slot, of.addr.as_ref()));
-        let active = self.active.iter().filter(|(_, of)| {
-            let age = at.saturating_duration_since(of.since);
-            age <= recent && goes_there(&of.slot, Some(&of.addr))
-        });
-        let ids = pending.map(|(id, _)| *id).chain(active.map(|(id, _)| *id));
-        ids.filter(|id| !given_up(*id)).min()
-    }
-
-    /// Whether somebody who is known by the address alone dials us, or did, from where this dial
-    /// goes.
-    pub(crate) fn is_crossed(&self, dial: &Pending<T>) -> bool {
-        let Some(ConnectedAddr::OutboundDirect { addr: to }) = dial.addr else {
-            return false;
-        };
-        let comes_from = |tie: Tie, addr: Option<&ConnectedAddr>| match (tie, addr) {
-            (Tie::Keep(_), Some(ConnectedAddr::InboundDirect { addr })) => addr.ip() == to.ip(),
-            _ => false,
-        };
-        let mut pending = self.pending.values();
-        let mut active = self.active.values();
-        dial.slot.group.is_some()
-            && (pending.any(|of| comes_from(of.tie, of.addr.as_ref()))
-                || active.any(|of| comes_from(of.tie, Some(&of.addr))))
-    }
-
     /// Whether another inbound handshake makes sense.
     fn check_inbound(&self, standing: Standing) -> Result<(), Refused> {
         if standing.is_exempt() {
@@ -380,6 +333,7 @@ impl<T: Types> Table<T> {
     pub(crate) fn remove_pending(&mut self, id: SessionId) -> Option<Pending<T>> {
         let pending = self.pending.remove(&id)?;
         self.counts.remove(&pending.slot);
+        self.hosts.remove(id, pending.addr.as_ref());
         if pending.slot.direction == Direction::Outbound
             && let Some(identity) = &pending.identity
         {

@@ -95,7 +95,9 @@ impl<T: Types> Table<T> {
             Err(Refused::Gone) => Err(Refused::Gone),
             Err(refused) => {
                 if let Some(pending) = self.pending.get_mut(&id) {
+                    self.hosts.remove(id, pending.addr.as_ref());
                     pending.addr = Some(greeted.addr);
+                    self.hosts.insert(id, pending.addr.as_ref());
                     // The handshake is behind it, and there is somebody to tell.
                     pending.stage = Stage::Keep("slots");
                 }
@@ -243,6 +245,7 @@ impl<T: Types> Table<T> {
             useful_at: None,
             wakeup: None,
         };
+        self.hosts.insert(id, Some(&active.addr));
         let _ = self.active.insert(id, Box::new(active));
         self.tell(event);
         self.reschedule(id);

@@ -8,6 +8,7 @@ use peerage_core::Wakeup;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::event::{Action, Event};
+use crate::hosts::Hosts;
 use crate::lanes::Pool;
 use crate::meter::Traffic;
 use crate::secret::Secret;
@@ -43,6 +44,7 @@ pub struct Table<T: Types> {
     pub(crate) counts: Counts,
     pub(crate) by_identity: BTreeMap<T::Identity, SessionId>,
     pub(crate) dialling: BTreeMap<T::Identity, SessionId>,
+    pub(crate) hosts: Hosts,
     /// When each session wants to be looked at; perhaps a little before it has to be.
     agenda: BTreeSet<(Instant, SessionId)>,
     beat_at: Instant,
@@ -87,6 +89,7 @@ impl<T: Types> Table<T> {
             counts: Counts::default(),
             by_identity: BTreeMap::new(),
             dialling: BTreeMap::new(),
+            hosts: Hosts::default(),
             agenda: BTreeSet::new(),
             beat_at: now,
             rotate_at: now,
@@ -341,6 +344,14 @@ impl<T: Types> Table<T> {
             .filter_map(|(id, pending)| Some((pending.identity.clone()?, *id)))
             .collect();
         same("the index of dials", dialling == self.dialling)?;
+        let mut hosts = Hosts::default();
+        for (id, pending) in &self.pending {
+            hosts.insert(*id, pending.addr.as_ref());
+        }
+        for (id, active) in &self.active {
+            hosts.insert(*id, Some(&active.addr));
+        }
+        same("the index of hosts", hosts == self.hosts)?;
 
         let wakeups = actives.clone().map(|(id, active)| (active.wakeup, *id));
         let wakeups = wakeups.chain(self.pending.iter().map(|(id, p)| (p.wakeup, *id)));

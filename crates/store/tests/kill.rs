@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use peerage_book::Change;
 use peerage_store::{Options, Reader, Store};
 
-use crate::common::{Folder, LONG, Random, book, options, realm, tip};
+use crate::common::{Folder, LONG, book, options, realm, tip};
+use peerage_testkit::Random;
 
 const CHILD: &str = "PEERAGE_STORE_KILL_TEST";
 /// Peers whose number is written over and over.

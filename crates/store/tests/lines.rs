@@ -4,7 +4,8 @@ use peerage_book::Key;
 use peerage_store::{FormError, Lines, lines};
 use serde_json::Value;
 
-use crate::common::{Random, apart, book, live};
+use crate::common::{apart, book, live};
+use peerage_testkit::Random;
 
 fn written(seed: u64) -> (peerage_book::Snapshot, Vec<u8>) {
     let (mut book, now) = book();

@@ -6,7 +6,8 @@ use peerage_book::{By, Identity, Role, Subject, Tip, Verdict};
 use peerage_core::{Kind, Network, Stage};
 use peerage_store::{Options, Reader, Realm, Store};
 
-use crate::common::{Folder, LONG, Random, apart, book, live, options, realm, reason};
+use crate::common::{Folder, LONG, apart, book, live, options, realm, reason};
+use peerage_testkit::Random;
 
 #[test]
 fn a_book_survives_restarts() {

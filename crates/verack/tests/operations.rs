@@ -3,12 +3,9 @@
 //! `tests/corpus/` holds inputs worth keeping. The front of a file's name, up to the first `.`, is
 //! how it must end; what a fuzzer adds may be called `any.…`.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-
 use bytes::{Bytes, BytesMut};
 use peerage_core::wire::{Reader, Writer};
+use peerage_testkit::Corpus;
 use peerage_verack::decred::Decred;
 use peerage_verack::dialect::Message;
 use peerage_verack::dissect::{dissect, dissect_stream, meaning, shown};
@@ -21,15 +18,8 @@ use proptest::prelude::*;
 use crate::common::Net;
 use crate::common::operations::{End, run};
 
-fn corpus() -> BTreeMap<String, Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
-    entries
-        .map(|entry| {
-            let name = entry.file_name().into_string().unwrap();
-            (name, fs::read(entry.path()).unwrap())
-        })
-        .collect()
+fn corpus() -> Corpus {
+    Corpus::of(env!("CARGO_MANIFEST_DIR"), "", 20)
 }
 
 /// The end in the words of a file name.
@@ -43,21 +33,14 @@ fn name(end: End) -> String {
 }
 
 #[test]
-fn every_kept_input_ends_as_its_name_says() {
-    let corpus = corpus();
-    assert!(corpus.len() >= 20, "{} files", corpus.len());
-    for (file, program) in corpus {
-        let expected = file.split('.').next().unwrap();
-        let end = name(run(&program));
-        assert!(expected == end || expected == "any", "{file} ends in {end}");
-    }
+fn every_kept_input_ends_as_its_name_says_and_twice_the_same() {
+    corpus().ends_as_named(|program| name(run(program)));
 }
 
 /// Every kind of end that a handshake has is among them.
 #[test]
 fn the_kept_inputs_reach_every_kind_of_end() {
-    let reached: Vec<_> = corpus().into_values().map(|p| name(run(&p))).collect();
-    for end in [
+    let ends = [
         "waits-for-version",
         "waits-for-verack",
         "peer",
@@ -76,12 +59,8 @@ fn the_kept_inputs_reach_every_kind_of_end() {
         "self_connection",
         "rejected",
         "refused",
-    ] {
-        assert!(
-            reached.iter().any(|name| name == end),
-            "no file ends in {end}"
-        );
-    }
+    ];
+    corpus().reaches(1, &ends);
 }
 
 /// Everything that reads bytes, given the same bytes.
@@ -123,17 +102,9 @@ fn feed_every_decoder<D: Net>(bytes: &[u8]) {
 
 #[test]
 fn no_decoder_panics_on_a_kept_input() {
-    for program in corpus().into_values() {
-        feed_every_decoder::<Zcash>(&program);
-        feed_every_decoder::<Decred>(&program);
-    }
-}
-
-/// The same list gives the same end: nothing hides in a global.
-#[test]
-fn a_kept_input_ends_the_same_twice() {
-    for (file, program) in corpus() {
-        assert_eq!(run(&program), run(&program), "{file}");
+    for program in corpus().inputs() {
+        feed_every_decoder::<Zcash>(program);
+        feed_every_decoder::<Decred>(program);
     }
 }
 

@@ -7,10 +7,11 @@ use peerage_core::{PeerText, Retry};
 use peerage_matcher::{
     Announcement, CompartmentId, ConnectionId, NetworkProtocol, Offer, Properties, VolunteerId,
 };
-use peerage_net::Target;
+use peerage_net::{Host, Target};
 
 use super::config::BrokerConfig;
 use super::owner::Purpose;
+use crate::address::{Reach, reach};
 use crate::compartments::State;
 use crate::description::Description;
 use crate::destination::DestinationError;
@@ -108,6 +109,23 @@ impl Admission<'_> {
         Ok((Box::new(announcement), call.personal, common))
     }
 
+    /// However wide an entry is, it opens nobody's own network: a volunteer's is reached by people it
+    /// knows, if at all, and loopback in tests.
+    fn public(&self, target: &Target, personal: bool) -> Result<(), Refusal> {
+        let Host::Ip(ip) = target.host else {
+            return Ok(());
+        };
+        let open = match reach(ip) {
+            Reach::Public => true,
+            Reach::Private => personal || self.config.loopback,
+            Reach::Loopback => self.config.loopback,
+            Reach::Bogus => false,
+        };
+        let text = "the destination is no public address";
+        open.then_some(())
+            .ok_or_else(|| no(Code::Destination, text))
+    }
+
     pub(super) fn offer(
         &self,
         call: message::Offer,
@@ -135,6 +153,7 @@ impl Admission<'_> {
             .destination
             .parse()
             .map_err(|error| no(Code::BadRequest, &format!("the destination: {error}")))?;
+        self.public(&target, !call.personal.is_empty())?;
         // One spelling for one destination.
         let destination = target.to_string();
         let list = &self.config.destinations;

@@ -33,6 +33,9 @@ pub struct Limits {
     pub announce_wait: Duration,
     /// How long an offer may wait. The default is 30 s.
     pub offer_wait: Duration,
+    /// How long a volunteer that was given a client may say nothing before it counts as gone: time for
+    /// a round trip and for what it does before it says that it is coming, 100 ms. The default is 900 ms.
+    pub attention: Duration,
     /// How long a request's head may take, and again its body. The default is 10 s.
     pub request_time: Duration,
     /// After how long without a call a session is forgotten. The default is 30 minutes.
@@ -50,6 +53,7 @@ impl Default for Limits {
             calls_per_session: 64,
             announce_wait: Duration::from_secs(120),
             offer_wait: Duration::from_secs(30),
+            attention: Duration::from_millis(900),
             request_time: Duration::from_secs(10),
             session_idle: Duration::from_secs(30 * 60),
         }

@@ -48,6 +48,14 @@ pub(super) struct Via {
 }
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
+    let hello = async |State(shared): State<Arc<Shared>>, Extension(via), body| {
+        let result = shared.hello(via, body).await;
+        respond(&shared, result)
+    };
+    let call = async |State(shared): State<Arc<Shared>>, Extension(via), body| {
+        let result = shared.call(via, body).await;
+        respond(&shared, result)
+    };
     Router::new()
         .route(HELLO_PATH, post(hello))
         .route(CALL_PATH, post(call))
@@ -267,6 +275,11 @@ impl Shared {
                 connection,
                 reply,
             },
+            Call::Coming { connection } => Command::Coming {
+                volunteer,
+                connection,
+                reply,
+            },
             Call::Explain => Command::Explain {
                 session: live.serial,
                 reply,
@@ -315,24 +328,6 @@ fn respond(shared: &Shared, result: Result<Envelope, Away>) -> Response {
         }
         Err(away) => shared.away(away),
     }
-}
-
-async fn hello(
-    State(shared): State<Arc<Shared>>,
-    Extension(via): Extension<Via>,
-    body: Body,
-) -> Response {
-    let result = shared.hello(via, body).await;
-    respond(&shared, result)
-}
-
-async fn call(
-    State(shared): State<Arc<Shared>>,
-    Extension(via): Extension<Via>,
-    body: Body,
-) -> Response {
-    let result = shared.call(via, body).await;
-    respond(&shared, result)
 }
 
 /// Whether the owner still answers.

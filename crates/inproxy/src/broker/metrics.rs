@@ -8,13 +8,14 @@ use peerage_matcher::{Class, Stats};
 use crate::refusal::Code;
 
 /// Names of calls, in the order of their counters.
-const CALLS: [&str; 6] = [
+const CALLS: [&str; 7] = [
     "announce",
     "offer",
     "answer",
     "answer_error",
     "explain",
     "stats",
+    "coming",
 ];
 /// Why requests are turned away before there is a call in them.
 const TURNED_AWAY: [&str; 7] = [
@@ -46,6 +47,8 @@ pub(super) struct Metrics {
     calls: [[AtomicU64; Code::ALL.len() + 1]; CALLS.len()],
     turned_away: [AtomicU64; TURNED_AWAY.len()],
     pub(super) reports_lost: AtomicU64,
+    /// Volunteers that were given a client and said nothing.
+    pub(super) silent: AtomicU64,
 }
 
 /// Rounded up to a multiple of 8, so that no single caller shows.
@@ -109,11 +112,13 @@ impl Metrics {
                 counter.load(Ordering::Relaxed),
             );
         }
-        line(
-            "reports_lost_total",
-            "",
-            self.reports_lost.load(Ordering::Relaxed),
-        );
+        let counted = [
+            ("reports_lost_total", &self.reports_lost),
+            ("volunteers_silent_total", &self.silent),
+        ];
+        for (name, counter) in counted {
+            line(name, "", counter.load(Ordering::Relaxed));
+        }
         text
     }
 }

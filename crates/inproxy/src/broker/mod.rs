@@ -115,9 +115,9 @@ impl Broker {
         let (gone, metrics) = (Arc::new(Gone::default()), Arc::new(Metrics::default()));
         let reports = config.reports.take();
         let (gone2, metrics2) = (Arc::clone(&gone), Arc::clone(&metrics));
-        let owner = Owner::new(matcher, gone2, reports, metrics2, outside);
-        tokio::spawn(owner.run(received));
         let limits = config.limits;
+        let owner = Owner::new(matcher, gone2, reports, metrics2, limits.attention, outside);
+        tokio::spawn(owner.run(received));
         let shared = Arc::new(Shared {
             sessions: Sessions::new(limits, now),
             hellos: Mutex::new(Rates::new(limits.handshakes_per_minute)),

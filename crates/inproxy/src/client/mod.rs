@@ -360,11 +360,12 @@ impl<T: Transport> Inner<T> {
         let Reply::Answered(answered) = reply else {
             return Err(CallError::WrongReply.into());
         };
-        if answered.transport != self.transport.kind() as u8 {
+        let Some(kind) = self.transport.kind(answered.transport) else {
             return Err(CallError::WrongReply.into());
-        }
+        };
         let remote = Description::decode(&answered.description).map_err(CallError::from)?;
-        let mut channel = prepared.connect(Role::Client, &remote, deadline).await?;
+        let connecting = prepared.connect(kind, Role::Client, &remote, deadline);
+        let mut channel = connecting.await?;
         opening::ask(&mut channel).await?;
         Ok(channel)
     }

@@ -1,10 +1,14 @@
 use std::time::Duration;
 
 use peerage_core::Retry;
+use peerage_matcher::{
+    CompartmentId, NatType, NetworkProtocol, NetworkType, PortMappings, Versions,
+};
 use proptest::prelude::*;
 
 use super::*;
-use crate::refusal::Code;
+use crate::destination::SignedEntry;
+use crate::refusal::{Code, Refusal};
 
 fn network() -> Network {
     Network {
@@ -47,6 +51,9 @@ fn calls() -> Vec<Call> {
         }),
         Call::AnswerError {
             connection: ConnectionId([4; 32]),
+        },
+        Call::Coming {
+            connection: ConnectionId([5; 32]),
         },
         Call::Explain,
         Call::Stats,

@@ -265,6 +265,7 @@ mod tests {
         Description {
             check_key: CheckKey([key; 16]),
             fingerprint: Fingerprint([0; 32]),
+            dtls: None,
             candidates: candidates.collect(),
         }
     }

@@ -1,14 +1,20 @@
-//! How bytes travel between client and volunteer: one small trait, and QUIC.
+//! How bytes travel between client and volunteer: one small trait, and over UDP QUIC and, with the
+//! feature `webrtc`, WebRTC data channels.
 //!
 //! Each end **prepares**: it opens what it needs and describes it. The descriptions travel through the
-//! broker, and the client, who is given the volunteer's last, **connects** while the volunteer does.
+//! broker, which takes the transport that both speak, and the client, who is given the volunteer's
+//! last, **connects** while the volunteer does.
 
 mod check;
+mod choice;
 mod copy;
 mod path;
 mod quic;
 mod stun;
 mod tls;
+mod udp;
+#[cfg(feature = "webrtc")]
+mod webrtc;
 
 use std::fmt;
 use std::future::Future;
@@ -19,13 +25,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use peerage_core::{Blame, Endpoint, Failure, Kind, Retry, Stage};
+use peerage_matcher::Versions;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::description::{Description, TransportKind};
 
+pub use choice::Choice;
 pub use copy::{BUFFER_LEN, End, Relayed, Throttle, UsedUp, relay};
-pub use quic::{Quic, QuicConfig};
+pub use udp::{PreparedUdp, Udp, UdpConfig};
 
 /// Which end of a match this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +49,14 @@ pub trait Transport: Send + Sync + 'static {
     /// What [`Self::prepare`] gives.
     type Prepared: Prepared;
 
-    /// Which transport this is.
-    fn kind(&self) -> TransportKind;
+    /// Which transports it speaks. What is prepared does for any of them.
+    fn speaks(&self) -> Versions;
+
+    /// The one of this number, if it speaks that.
+    fn kind(&self, number: u8) -> Option<TransportKind> {
+        let kind = TransportKind::from_number(number)?;
+        (!self.speaks().both(kind.version()).is_empty()).then_some(kind)
+    }
 
     /// Opens what one connection needs, and finds out how it can be reached.
     ///
@@ -61,12 +75,14 @@ pub trait Prepared: Send + 'static {
         false
     }
 
-    /// Reaches the other end, whose fingerprint must be the described one.
+    /// Reaches the other end, whose fingerprint must be the described one, over the transport that
+    /// was taken.
     ///
     /// # Cancellation
     /// Dropping the future closes what it opened; the other end is told if it was reached.
     fn connect(
         self,
+        kind: TransportKind,
         role: Role,
         remote: &Description,
         deadline: Instant,
@@ -82,6 +98,14 @@ pub enum TransportError {
     Socket {
         /// What the system says.
         kind: io::ErrorKind,
+    },
+    /// The transport that was taken is not one that both ends have described.
+    #[error("{kind} was taken, and {}", NotSpoken(*by_us))]
+    NotSpoken {
+        /// Which.
+        kind: TransportKind,
+        /// Whether it is this end that does not speak it.
+        by_us: bool,
     },
     /// The other end described nothing to try.
     #[error("the other end gives no address to try")]
@@ -120,6 +144,18 @@ pub enum TransportError {
     },
 }
 
+struct NotSpoken(bool);
+
+impl fmt::Display for NotSpoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0 {
+            "this end does not speak it"
+        } else {
+            "the other end describes none"
+        })
+    }
+}
+
 impl Failure for TransportError {
     fn stage(&self) -> Stage {
         Stage::Reach
@@ -128,7 +164,7 @@ impl Failure for TransportError {
     fn kind(&self) -> Kind {
         match self {
             Self::Socket { .. } | Self::Broken { .. } | Self::SetUp { .. } => Kind::Transport,
-            Self::NoCandidate => Kind::Incompatible,
+            Self::NoCandidate | Self::NotSpoken { .. } => Kind::Incompatible,
             Self::NoPath { .. } => Kind::Unreachable,
             Self::Fingerprint => Kind::WrongIdentity,
             Self::TimedOut => Kind::Timeout,
@@ -140,6 +176,7 @@ impl Failure for TransportError {
         match self {
             Self::Socket { .. } | Self::SetUp { .. } => Blame::Us,
             Self::NoCandidate
+            | Self::NotSpoken { .. }
             | Self::NoPath { .. }
             | Self::Fingerprint
             | Self::Broken { .. }
@@ -154,12 +191,23 @@ impl Failure for TransportError {
             Self::SetUp { .. } => Retry::Never,
             Self::Socket { .. } => Retry::After(Duration::from_secs(5)),
             Self::NoCandidate
+            | Self::NotSpoken { .. }
             | Self::NoPath { .. }
             | Self::Fingerprint
             | Self::Broken { .. }
             | Self::CalledOff
             | Self::TimedOut => Retry::Now,
         }
+    }
+}
+
+fn socket_error(error: io::Error) -> TransportError {
+    TransportError::Socket { kind: error.kind() }
+}
+
+fn set_up(error: impl fmt::Display) -> TransportError {
+    TransportError::SetUp {
+        why: error.to_string().into(),
     }
 }
 
@@ -197,6 +245,8 @@ pub struct Path {
     pub remote: Endpoint,
     /// By what.
     pub transport: TransportKind,
+    /// Why by that.
+    pub choice: Choice,
 }
 
 impl Channel {

@@ -64,15 +64,8 @@ pub(super) async fn gather(
         };
         add(CandidateKind::Host, Endpoint::new(addr.ip(), port));
     }
-    if local.ip().is_unspecified() {
-        let v6 = socket.local_addr()?.is_ipv6();
-        for towards in [Some("192.0.2.1:9"), v6.then_some("[2001:db8::1]:9")] {
-            if let Some(ip) = towards.and_then(own_address) {
-                add(CandidateKind::Host, Endpoint::new(ip, local.port()));
-            }
-        }
-    } else {
-        add(CandidateKind::Host, local);
+    for addr in bases(socket.local_addr()?) {
+        add(CandidateKind::Host, addr.into());
     }
     if !gather.stun.is_empty() {
         let deadline = Instant::now() + STUN_WAIT;
@@ -81,6 +74,33 @@ pub(super) async fn gather(
         }
     }
     Ok(found)
+}
+
+/// The addresses of our own that a socket bound there is reached at.
+pub(super) fn bases(bound: SocketAddr) -> Vec<SocketAddr> {
+    if !bound.ip().is_unspecified() {
+        return vec![bound];
+    }
+    let towards = [
+        Some("192.0.2.1:9"),
+        bound.is_ipv6().then_some("[2001:db8::1]:9"),
+    ];
+    let own = towards.into_iter().flatten().filter_map(own_address);
+    own.map(|ip| SocketAddr::new(ip, bound.port())).collect()
+}
+
+/// What a socket may hold of what came and of what is to go, if the system allows, in bytes.
+#[cfg(feature = "webrtc")]
+const SOCKET_BUFFER: usize = 4 << 20;
+
+/// Asks for larger buffers. Gives what may be held of what came.
+#[cfg(feature = "webrtc")]
+pub(super) fn enlarge(socket: &UdpSocket) -> usize {
+    let socket = socket2::SockRef::from(socket);
+    // The system gives what it allows, which is asked for below.
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    socket.recv_buffer_size().unwrap_or(0)
 }
 
 /// Our address on the way to there. Nothing is sent: a datagram socket only looks up its route.
@@ -109,7 +129,7 @@ pub(super) fn for_family(addr: Endpoint, v6: bool) -> Option<SocketAddr> {
 
 /// How long a volunteer waits for the first packet of its client: one that was called off between the
 /// answer and its first check says nothing.
-const FIRST_HEARD: Duration = Duration::from_secs(4);
+pub(super) const FIRST_HEARD: Duration = Duration::from_secs(4);
 
 /// Checks under way. Given up before a path is chosen, the other end is told.
 struct Opening<'a> {

@@ -1,7 +1,6 @@
 //! QUIC over a path that checks have opened: one connection and one stream for each match.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +15,11 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use super::check::Checks;
-use super::path::{self, Gather, for_family};
+use super::path::{self, for_family};
 use super::tls::Identity;
-use super::{Channel, Life, Path, Prepared, Role, Transport, TransportError};
-use crate::description::{CheckKey, Description, TransportKind};
-use crate::network::MappedPorts;
-use crate::outside::Outside;
+use super::udp::PreparedUdp;
+use super::{Channel, Choice, Life, Path, Role, TransportError, set_up, socket_error};
+use crate::description::{Description, TransportKind};
 
 /// What may be on its way in one direction, unacknowledged or unread, in bytes. Over a path of
 /// 100 ms it allows 10 MiB/s.
@@ -36,82 +34,6 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(6);
 /// Codes of an application's close (RFC 9000, section 20.2).
 const CODE_DONE: VarInt = VarInt::from_u32(0);
 const CODE_ABORTED: VarInt = VarInt::from_u32(1);
-
-/// How QUIC is set up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QuicConfig {
-    /// The address that sockets bind to, each to a port of its own. The default is `0.0.0.0`; `::`
-    /// takes both families.
-    pub bind: IpAddr,
-    /// Addresses to describe besides our own: a port mapped at the router, or, with port 0, another
-    /// address of this host.
-    pub advertised: Vec<Endpoint>,
-    /// STUN servers to ask what address they see, at most 4. The default is none.
-    pub stun: Vec<Endpoint>,
-    /// A connection that hears nothing for so long is given up; the other end is asked for a sign of
-    /// life four times in that time. The default is 900 ms, so that a client knows within a second
-    /// that its volunteer is gone; it costs an idle pair five small packets a second. On networks
-    /// with longer gaps, set more.
-    pub silence: Duration,
-}
-
-impl Default for QuicConfig {
-    fn default() -> Self {
-        Self {
-            bind: Ipv4Addr::UNSPECIFIED.into(),
-            advertised: Vec::new(),
-            stun: Vec::new(),
-            silence: Duration::from_millis(900),
-        }
-    }
-}
-
-/// The transport.
-#[derive(Clone, Debug)]
-pub struct Quic {
-    config: QuicConfig,
-    ports: Option<MappedPorts>,
-    outside: Outside,
-}
-
-impl Quic {
-    /// QUIC of this configuration.
-    pub const fn new(config: QuicConfig, outside: Outside) -> Self {
-        Self {
-            config,
-            ports: None,
-            outside,
-        }
-    }
-
-    /// With ports that the router has mapped: sockets are bound to those first.
-    #[must_use]
-    pub fn with_ports(mut self, ports: MappedPorts) -> Self {
-        self.ports = Some(ports);
-        self
-    }
-}
-
-/// A socket, a key, and what was described.
-#[derive(Debug)]
-pub struct PreparedQuic {
-    socket: UdpSocket,
-    identity: Identity,
-    description: Description,
-    is_mapped: bool,
-    outside: Outside,
-    silence: Duration,
-}
-
-fn socket_error(error: std::io::Error) -> TransportError {
-    TransportError::Socket { kind: error.kind() }
-}
-
-fn set_up(error: impl std::fmt::Display) -> TransportError {
-    TransportError::SetUp {
-        why: error.to_string().into(),
-    }
-}
 
 /// An alert of TLS as a code of QUIC (RFC 9001, section 4.8): a key was not the one described.
 fn is_alert(code: quinn::TransportErrorCode) -> bool {
@@ -137,101 +59,70 @@ fn broken(error: ConnectionError) -> TransportError {
     }
 }
 
-impl Transport for Quic {
-    type Prepared = PreparedQuic;
-
-    fn kind(&self) -> TransportKind {
-        TransportKind::Quic
-    }
-
-    async fn prepare(&self) -> Result<PreparedQuic, TransportError> {
-        let bound = path::bind(self.config.bind, self.ports.as_ref()).await;
-        let (socket, mapped) = bound.map_err(socket_error)?;
-        let identity = Identity::new(&self.outside.bytes())?;
-        let advertised = mapped.iter().chain(&self.config.advertised);
-        let from = Gather {
-            advertised: advertised.copied().collect(),
-            stun: self.config.stun.clone(),
-        };
-        let candidates = path::gather(&socket, &from, self.outside).await;
-        let description = Description {
-            check_key: CheckKey(self.outside.bytes()),
-            fingerprint: identity.fingerprint(),
-            candidates: candidates.map_err(socket_error)?,
-        };
-        Ok(PreparedQuic {
-            socket,
-            identity,
-            description,
-            is_mapped: mapped.is_some(),
-            outside: self.outside,
-            silence: self.config.silence,
-        })
-    }
-}
-
-impl Prepared for PreparedQuic {
-    fn description(&self) -> &Description {
-        &self.description
-    }
-
-    fn is_mapped(&self) -> bool {
-        self.is_mapped
-    }
-
-    async fn connect(
-        self,
-        role: Role,
-        remote: &Description,
-        deadline: Instant,
-    ) -> Result<Channel, TransportError> {
-        if remote.candidates.is_empty() && role == Role::Client {
-            return Err(TransportError::NoCandidate);
+/// Connects over the socket that was prepared.
+pub(super) async fn connect(
+    prepared: PreparedUdp,
+    role: Role,
+    remote: &Description,
+    deadline: Instant,
+) -> Result<Channel, TransportError> {
+    let seed = u64::from_be_bytes(prepared.outside.bytes());
+    let own = prepared.description.check_key;
+    let mut checks = Checks::new(role, own, remote, seed, Instant::now().into_std());
+    let addr = path::open(&prepared.socket, role, &mut checks, deadline).await?;
+    let round_trip = checks.round_trip.unwrap_or(ASSUMED_ROUND_TRIP);
+    let transport = Arc::new(transport_config(prepared.silence, role, round_trip)?);
+    let opened = Opened {
+        role,
+        choice: Choice::new(prepared.speaks, TransportKind::Quic),
+        socket: prepared.socket,
+        identity: prepared.identity,
+    };
+    let connecting = async {
+        match role {
+            Role::Client => opened.dial(remote, addr, transport).await,
+            Role::Volunteer => opened.take(remote, addr, transport).await,
         }
-        let seed = u64::from_be_bytes(self.outside.bytes());
-        let own = self.description.check_key;
-        let mut checks = Checks::new(role, own, remote, seed, Instant::now().into_std());
-        let addr = path::open(&self.socket, role, &mut checks, deadline).await?;
-        let round_trip = checks.round_trip.unwrap_or(ASSUMED_ROUND_TRIP);
-        let transport = Arc::new(self.transport_config(role, round_trip)?);
-        let connecting = async {
-            match role {
-                Role::Client => self.dial(remote, addr, transport).await,
-                Role::Volunteer => self.take(remote, addr, transport).await,
-            }
-        };
-        let deadline = deadline.min(Instant::now() + HANDSHAKE_TIME);
-        timeout_at(deadline, connecting)
-            .await
-            .map_err(|_| TransportError::TimedOut)?
-    }
+    };
+    let deadline = deadline.min(Instant::now() + HANDSHAKE_TIME);
+    timeout_at(deadline, connecting)
+        .await
+        .map_err(|_| TransportError::TimedOut)?
 }
 
-impl PreparedQuic {
-    fn transport_config(
-        &self,
-        role: Role,
-        round_trip: Duration,
-    ) -> Result<TransportConfig, TransportError> {
-        let streams = match role {
-            Role::Client => 0_u8,
-            Role::Volunteer => 1,
-        };
-        let idle = IdleTimeout::try_from(self.silence).map_err(set_up)?;
-        let mut config = TransportConfig::default();
-        config
-            .max_idle_timeout(Some(idle))
-            .keep_alive_interval(Some(self.silence / 5))
-            .initial_rtt(round_trip.clamp(Duration::from_millis(5), ASSUMED_ROUND_TRIP))
-            .max_concurrent_bidi_streams(streams.into())
-            .max_concurrent_uni_streams(0_u8.into())
-            .stream_receive_window(WINDOW.into())
-            .receive_window(WINDOW.into())
-            .send_window(WINDOW.into())
-            .datagram_receive_buffer_size(None);
-        Ok(config)
-    }
+fn transport_config(
+    silence: Duration,
+    role: Role,
+    round_trip: Duration,
+) -> Result<TransportConfig, TransportError> {
+    let streams = match role {
+        Role::Client => 0_u8,
+        Role::Volunteer => 1,
+    };
+    let idle = IdleTimeout::try_from(silence).map_err(set_up)?;
+    let mut config = TransportConfig::default();
+    config
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval(Some(silence / 5))
+        .initial_rtt(round_trip.clamp(Duration::from_millis(5), ASSUMED_ROUND_TRIP))
+        .max_concurrent_bidi_streams(streams.into())
+        .max_concurrent_uni_streams(0_u8.into())
+        .stream_receive_window(WINDOW.into())
+        .receive_window(WINDOW.into())
+        .send_window(WINDOW.into())
+        .datagram_receive_buffer_size(None);
+    Ok(config)
+}
 
+/// A socket on which a path is open.
+struct Opened {
+    role: Role,
+    choice: Choice,
+    socket: UdpSocket,
+    identity: Identity,
+}
+
+impl Opened {
     fn endpoint(
         socket: UdpSocket,
         server: Option<ServerConfig>,
@@ -262,7 +153,7 @@ impl PreparedQuic {
             .map_err(set_up)?;
         let connection = connecting.await.map_err(broken)?;
         let streams = connection.open_bi().await.map_err(broken)?;
-        channel(Role::Client, &endpoint, connection, streams)
+        channel((self.role, self.choice), &endpoint, connection, streams)
     }
 
     async fn take(
@@ -288,7 +179,8 @@ impl PreparedQuic {
             match incoming.await {
                 Ok(connection) => {
                     let streams = connection.accept_bi().await.map_err(broken)?;
-                    return channel(Role::Volunteer, &endpoint, connection, streams);
+                    let how = (self.role, self.choice);
+                    return channel(how, &endpoint, connection, streams);
                 }
                 // The path's own end: nobody better comes. It went another way, or is a liar.
                 Err(ConnectionError::ApplicationClosed(_)) if from == addr => {
@@ -334,7 +226,7 @@ impl Drop for QuicLife {
 }
 
 fn channel(
-    role: Role,
+    (role, choice): (Role, Choice),
     endpoint: &quinn::Endpoint,
     connection: Connection,
     (send, recv): (SendStream, RecvStream),
@@ -346,6 +238,7 @@ fn channel(
         local: local.into(),
         remote: connection.remote_address().into(),
         transport: TransportKind::Quic,
+        choice,
     };
     Ok(Channel {
         read: Box::new(recv),

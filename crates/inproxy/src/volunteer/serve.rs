@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use peerage_matcher::{ConnectionId, NetworkProtocol};
 use peerage_net::Target;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{CALL_TIME, Event, Inner, Totals, destination};
 use crate::call::HeldLine;
-use crate::description::Description;
+use crate::description::{Description, TransportKind};
 use crate::message::{Answer, Call, Matched, Reply};
 use crate::opening::{self, Verdict};
 use crate::policy::Forbidden;
 use crate::transport::{Channel, Prepared as _, Role, Transport, TransportError, relay};
+
+/// How often a volunteer says that its answer is coming. Most answers need less.
+const COMING_EVERY: Duration = Duration::from_millis(100);
 
 /// Counts one connection as long as it lives.
 struct Active(Arc<Totals>);
@@ -36,15 +39,15 @@ impl<T: Transport> Inner<T> {
             destination: matched.destination.clone(),
             personal: matched.personal,
         });
-        let target = match self.acceptable(&matched) {
-            Ok(target) => target,
+        let (target, kind) = match self.acceptable(&matched) {
+            Ok(acceptable) => acceptable,
             Err(why) => {
                 self.event(Event::Forbidden { connection, why });
                 self.decline(line, connection).await;
                 return;
             }
         };
-        match self.reach_client(line, &matched).await {
+        match self.reach_client(line, &matched, kind).await {
             Ok(Some(channel)) => self.relay(channel, connection, &target).await,
             Ok(None) => self.event(Event::ClientGone { connection }),
             Err(error) => self.event(Event::NoPath { connection, error }),
@@ -52,18 +55,17 @@ impl<T: Transport> Inner<T> {
     }
 
     /// Whether this may be served, as far as that shows before a name is resolved.
-    fn acceptable(&self, matched: &Matched) -> Result<Target, Option<Forbidden>> {
+    fn acceptable(&self, matched: &Matched) -> Result<(Target, TransportKind), Option<Forbidden>> {
         let target: Target = matched.destination.parse().map_err(|_| None)?;
-        if matched.protocol != NetworkProtocol::Tcp
-            || matched.transport != self.transport.kind() as u8
-        {
+        let kind = self.transport.kind(matched.transport).ok_or(None)?;
+        if matched.protocol != NetworkProtocol::Tcp {
             return Err(None);
         }
         if let peerage_net::Host::Ip(ip) = target.host {
             let addr = std::net::SocketAddr::new(ip, target.port);
             self.config.allow.check(addr).map_err(Some)?;
         }
-        Ok(target)
+        Ok((target, kind))
     }
 
     async fn decline(&self, line: HeldLine, connection: ConnectionId) {
@@ -75,14 +77,34 @@ impl<T: Transport> Inner<T> {
         }
     }
 
+    /// Prepares, and says meanwhile that it does: a broker takes a silent volunteer for gone.
+    async fn prepare_for(&self, connection: ConnectionId) -> Result<T::Prepared, TransportError> {
+        let coming = async {
+            loop {
+                sleep(COMING_EVERY).await;
+                let deadline = Instant::now() + CALL_TIME;
+                // One that is lost costs at most this client.
+                let _ = self
+                    .broker
+                    .call(&Call::Coming { connection }, deadline)
+                    .await;
+            }
+        };
+        tokio::select! {
+            prepared = self.transport.prepare() => prepared,
+            never = coming => never,
+        }
+    }
+
     /// Answers, and opens the channel meanwhile. None if the client has left.
     async fn reach_client(
         &self,
         line: HeldLine,
         matched: &Matched,
+        kind: TransportKind,
     ) -> Result<Option<Channel>, TransportError> {
         let connection = matched.connection;
-        let prepared = self.transport.prepare().await;
+        let prepared = self.prepare_for(connection).await;
         let described = Description::decode(&matched.description);
         let (prepared, remote) = match (prepared, described) {
             (Ok(prepared), Ok(remote)) => (prepared, remote),
@@ -115,7 +137,8 @@ impl<T: Transport> Inner<T> {
             matches!(reply, Reply::Taken { delivered: true }).then_some(())
         };
         let deadline = Instant::now() + self.config.path_time;
-        let mut connecting = std::pin::pin!(prepared.connect(Role::Volunteer, &remote, deadline));
+        let connecting = prepared.connect(kind, Role::Volunteer, &remote, deadline);
+        let mut connecting = std::pin::pin!(connecting);
         tokio::select! {
             // The client can be here before the broker says that it was told.
             connected = connecting.as_mut() => connected.map(Some),

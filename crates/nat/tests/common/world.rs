@@ -8,6 +8,7 @@ use peerage_core::Endpoint;
 use peerage_nat::stun::{Attribute, Class, ErrorCode, Message, TransactionId};
 use peerage_nat::survey::{Action, Settings, SocketId};
 use peerage_nat::{Family, Report, Responder, ResponderLimits, Sites, Survey};
+use peerage_testkit::Random;
 
 use super::nat::Translator;
 use super::{end, ms, start};
@@ -92,20 +93,6 @@ impl Server {
     }
 }
 
-/// A repeatable coin.
-pub(crate) struct Coin(pub(crate) u64);
-
-impl Coin {
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        // splitmix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
-
 pub(crate) struct World {
     pub(crate) now: Instant,
     /// From the survey outwards.
@@ -121,7 +108,7 @@ pub(crate) struct World {
     /// What stood in what it sent.
     pub(crate) transactions: BTreeSet<TransactionId>,
     local: Endpoint,
-    coin: Coin,
+    coin: Random,
     seed: u8,
     /// When, in order, which socket, from whom, what.
     inbox: BTreeMap<(Instant, u64), (SocketId, Endpoint, Bytes)>,
@@ -142,7 +129,7 @@ impl World {
             asked: BTreeSet::new(),
             transactions: BTreeSet::new(),
             local: end(local),
-            coin: Coin(seed.into()),
+            coin: Random::new(seed.into()),
             seed,
             inbox: BTreeMap::new(),
             order: 0,

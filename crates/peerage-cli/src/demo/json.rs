@@ -8,6 +8,7 @@ use peerage::Kind;
 use peerage::node::FinderReport;
 use serde_json::{Map, Value, json};
 
+use super::relayed::Step;
 use super::story::{Act, Cut, Summary, Verdict, Voice};
 use super::tally::Tally;
 use super::world::Citizen;
@@ -144,6 +145,22 @@ impl Voice for Lines<'_> {
         self.out.json("back", body)
     }
 
+    fn relayed(&mut self, steps: &[Step]) -> io::Result<()> {
+        for step in steps {
+            let body = json!({
+                "what": step.what,
+                "expected": step.expected.map_or("reached", Kind::name),
+                "got": step.kind(),
+                "ok": step.is_right(),
+                "words": step.got.as_ref().ok(),
+                "reason": step.got.as_ref().err().map(reason_json),
+                "took_ms": millis_json(step.took),
+            });
+            self.out.json("relayed", body)?;
+        }
+        Ok(())
+    }
+
     fn why(&mut self, _: &Verdict<'_>) -> io::Result<()> {
         // Every verdict has its own.
         Ok(())
@@ -157,6 +174,8 @@ impl Voice for Lines<'_> {
             "faulty": summary.faulty,
             "faulty_explained": summary.faulty_explained,
             "recovered": summary.recovered,
+            "relayed": summary.relayed,
+            "relayed_ok": summary.relayed_right,
             "failed_dials": summary.failed_dials,
             "unknown_reasons": summary.unknown,
             "ok": summary.is_right(),

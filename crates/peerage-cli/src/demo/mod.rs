@@ -2,7 +2,7 @@
 //!
 //! Nodes of every network live on loopback in this process, some broken on purpose. One node of ours
 //! on each network finds, dials, greets and keeps them; a part of the world is cut off and comes
-//! back; and what became of a broken one is told.
+//! back; others are reached through volunteers; and what became of a broken one is told.
 
 mod cast;
 mod discovery;
@@ -11,12 +11,15 @@ mod json;
 mod ledger;
 mod next;
 mod ours;
+mod relayed;
 mod seat;
 mod seeders;
 mod story;
 mod table;
 mod tally;
 mod text;
+#[cfg(feature = "inproxy")]
+mod volunteers;
 mod world;
 
 use std::net::SocketAddr;
@@ -35,14 +38,15 @@ use crate::serve::api::{Gate, Places, Wanted};
 const STORY: Duration = Duration::from_secs(10);
 
 /// Shows a whole small world: peers found, dialled, greeted and kept, broken ones and a reason for
-/// each, a part of the world cut off and back again.
+/// each, a part of the world cut off and back again, a page and peers reached through volunteers.
 ///
-/// Exits with 0 if every healthy peer was kept and came back, and every broken one got its right
-/// reason, with 1 if not.
+/// Exits with 0 if every healthy peer was kept and came back, every broken one got its right
+/// reason, and volunteers led to where they should and nowhere else, with 1 if not.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Everything happens on loopback. Exits with 0 if every healthy peer was kept and \
-came back, and every broken one got its right reason, with 1 if not.
+came back, every broken one got its right reason, and volunteers led to where they should and nowhere
+else, with 1 if not.
 
 With --serve or --http no story is told: the world goes on until it is interrupted, or for as long as
 --for says, and programs speak with our three nodes as with `peerage serve`; docs/api.md has all

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use peerage::core::AcceptAll;
-use peerage::net::{Connection, Listener};
+use peerage::net::{Conn, Connection, Listener};
 use peerage::networks::Builtin;
 use peerage::verack::Services;
 use peerage::verack::dialect::Message;
@@ -45,7 +45,7 @@ pub(super) fn gossiping<N: Builtin>(
 }
 
 /// Answers pings and questions for addresses until the peer is gone.
-async fn gossip<N: Builtin>(peer: &mut Peer<N>, told: &[Endpoint]) {
+async fn gossip<N: Builtin, C: Conn>(peer: &mut Peer<N, C>, told: &[Endpoint]) {
     let version = peer.info().negotiated;
     while let Ok(message) = peer.recv().await {
         let answer = match message.ping_nonce() {

@@ -12,6 +12,7 @@ use super::cast::EXPLAINED;
 use super::ledger::{Account, Ended, Ledger};
 use super::next::next_commands;
 use super::ours::Told;
+use super::relayed::Step;
 use super::tally::{Tally, tallies};
 use super::world::{Citizen, World};
 use crate::output::{Failed, environment};
@@ -41,6 +42,9 @@ pub(super) trait Voice: Send {
 
     /// It came back, after so long, or not at all.
     fn back(&mut self, cut: &Cut, after: Option<Duration>) -> io::Result<()>;
+
+    /// What became of reaching others through volunteers.
+    fn relayed(&mut self, steps: &[Step]) -> io::Result<()>;
 
     /// Why this one is no peer.
     fn why(&mut self, verdict: &Verdict<'_>) -> io::Result<()>;
@@ -161,6 +165,9 @@ pub(super) struct Summary {
     pub(super) faulty_explained: usize,
     /// Whether the part that was cut off was missed, and came back.
     pub(super) recovered: bool,
+    /// What was tried through volunteers, and what of it went as it must.
+    pub(super) relayed: usize,
+    pub(super) relayed_right: usize,
     pub(super) failed_dials: u64,
     pub(super) unknown: u64,
     pub(super) took: Duration,
@@ -171,6 +178,7 @@ impl Summary {
         self.healthy == self.healthy_kept
             && self.faulty == self.faulty_explained
             && self.recovered
+            && self.relayed == self.relayed_right
             && self.unknown * 100 < self.failed_dials
     }
 }
@@ -217,6 +225,10 @@ impl<'a> Demo<'a> {
         self.go_on("keeping them", ends_at, None).await?;
         let cut = self.cut_off().await?;
         let back = self.come_back(&cut).await?;
+        let relayed = self.relay().await?;
+        if !relayed.is_empty() {
+            self.voice.relayed(&relayed)?;
+        }
 
         let verdicts = verdicts(&self.world, &self.ledger, judged).await?;
         self.voice.judged(&verdicts)?;
@@ -226,6 +238,8 @@ impl<'a> Demo<'a> {
         }
         let mut summary = Summary {
             recovered: back.is_some() && cut.noticed == cut.nodes,
+            relayed: relayed.len(),
+            relayed_right: relayed.iter().filter(|step| step.is_right()).count(),
             ..Summary::default()
         };
         for verdict in &verdicts {
@@ -343,6 +357,33 @@ impl<'a> Demo<'a> {
         self.voice.back(cut, after)?;
         self.stand(Act::Back).await?;
         Ok(after)
+    }
+}
+
+#[cfg(not(feature = "inproxy"))]
+impl Demo<'_> {
+    /// Nobody, in this build.
+    #[expect(clippy::unused_async, reason = "as with the feature inproxy")]
+    async fn relay(&mut self) -> Result<Vec<Step>, Failed> {
+        Ok(Vec::new())
+    }
+}
+
+#[cfg(feature = "inproxy")]
+impl Demo<'_> {
+    /// Reaches others through volunteers.
+    async fn relay(&mut self) -> Result<Vec<Step>, Failed> {
+        let mut story = tokio::spawn(super::volunteers::story(&self.world).await?);
+        let latest = Instant::now() + STAGE_LIMIT;
+        let over = |_: &Citizen, _: &Account| story.is_finished();
+        let is_over = self
+            .go_on("reaching others through volunteers", latest, Some(&over))
+            .await?;
+        if !is_over {
+            story.abort();
+        }
+        let told = (&mut story).await;
+        told.map_err(|error| environment(error, "the story of the volunteers broke off"))
     }
 }
 

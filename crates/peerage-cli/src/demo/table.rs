@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::relayed::Step;
 use super::story::{Act, Cut, Summary, Verdict, Voice};
 use super::tally::Tally;
 use super::text::{elided, short, wrapped};
@@ -250,6 +251,30 @@ impl Voice for Table<'_> {
         self.draw(&[])
     }
 
+    fn relayed(&mut self, steps: &[Step]) -> io::Result<()> {
+        self.title("Through volunteers, to whom a broker introduced us:");
+        for step in steps {
+            let tone = if step.got.is_ok() {
+                Tone::Good
+            } else {
+                Tone::Bad
+            };
+            let kind = self.out.tone(tone, format!("{:<18}", step.kind()));
+            let mark = self.mark(step.is_right());
+            let took = short(step.took);
+            self.say(format!("{mark} {:<40} {kind} {took:>7}", step.what));
+            let words = match &step.got {
+                Ok(words) => words,
+                Err(reason) => &*reason.message,
+            };
+            for line in wrapped(&elided(words), WIDTH - 4) {
+                let line = self.out.tone(Tone::Quiet, line);
+                self.say(format!("    {line}"));
+            }
+        }
+        self.draw(&[])
+    }
+
     fn why(&mut self, verdict: &Verdict<'_>) -> io::Result<()> {
         let Some(story) = &verdict.story else {
             return Ok(());
@@ -274,8 +299,14 @@ impl Voice for Table<'_> {
             faulty_explained,
             failed_dials,
             unknown,
+            relayed,
+            relayed_right,
             ..
         } = summary;
+        let relayed = match relayed {
+            0 => String::new(),
+            all => format!(" Through volunteers {relayed_right} of {all} went as they must."),
+        };
         let recovered = if summary.recovered {
             "the part that was cut off came back"
         } else {
@@ -284,7 +315,7 @@ impl Voice for Table<'_> {
         self.say("");
         self.tell(&format!(
             "{mark} {healthy_kept} of {healthy} healthy peers kept, {faulty_explained} of {faulty} \
-             faulty ones explained, {recovered}. Of {failed_dials} dials that failed, {unknown} are \
+             faulty ones explained, {recovered}.{relayed} Of {failed_dials} dials that failed, {unknown} are \
              without a known reason; {} in all.",
             short(summary.took),
         ));

@@ -136,7 +136,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", requires = "network")]
     proxy: Option<String>,
 
-    #[cfg(feature = "inproxy")]
     #[command(flatten)]
     through: crate::broker::Via,
 
@@ -193,19 +192,6 @@ fn often(text: &str) -> Result<Duration, String> {
     Ok(span)
 }
 
-/// `--via` is a proxy like any other from here on.
-#[cfg(feature = "inproxy")]
-async fn through_volunteers(mut args: Args) -> Result<Args, Failed> {
-    let of_file = args.network.is_none();
-    args.proxy = args.through.or(args.proxy.take()).await?;
-    if of_file && args.proxy.is_some() {
-        return Err(misused(
-            "the configuration says how each node dials: --via goes with NETWORK",
-        ));
-    }
-    Ok(args)
-}
-
 /// What happens waits here for stdout; beyond, nodes read less from their peers.
 const WAITING: usize = 256;
 
@@ -220,8 +206,11 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
              the rest there, or name a NETWORK",
         ));
     }
-    #[cfg(feature = "inproxy")]
-    let args = through_volunteers(args).await?;
+    if args.network.is_none() && args.through.is_given() {
+        return Err(misused(
+            "the configuration says how each node dials: --via goes with NETWORK",
+        ));
+    }
     let mut plan = plan(&args, &tables, Keys::Lasting)?;
     let mut log = Log {
         out,

@@ -285,7 +285,9 @@ fn from_args(args: &Args, data: &Path, tables: &Tables, keys: Keys) -> Result<No
     let Some(network) = args.network else {
         return Err(misused("name a NETWORK, or give --config FILE"));
     };
-    let mut setup = args.node.setup(tables, route(args.proxy.as_deref())?)?;
+    let mut setup = args
+        .node
+        .setup(tables, args.through.or(route(args.proxy.as_deref())?)?)?;
     if args.node.key.is_none() {
         setup.key = Some(keys.of(data)?);
     }

@@ -64,7 +64,7 @@ pub fn seeds<N: Builtin>(greeter: &Greeter<N>) -> Result<Vec<Box<dyn Finder>>, S
                 let seeds = dns.into_iter().map(|seed| DnsSeed::new(seed, System));
                 Box::new(Seeds::new(network, seeds))
             }
-            Route::Socks5(_) => Box::new(peers(greeter, dns)),
+            Route::Socks5(_) | Route::By(_) => Box::new(peers(greeter, dns)),
         });
     }
     let https = chain.https_seeds.iter().map(|seed| {

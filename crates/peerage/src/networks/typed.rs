@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use peerage_core::{AcceptAll, Endpoint, Failure, Network, PeerText, Reason};
-use peerage_net::Connection;
+use peerage_net::{Connection, Stream};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -117,6 +117,7 @@ impl<N: Described> AnyNode for Node<N> {
         connection: Connection<TcpStream>,
         deadline: Instant,
     ) -> BoxFuture<'_, Greeted> {
+        let connection = connection.map(Stream::from);
         Box::pin(async move { greeted(self.greeter.greet(connection, AcceptAll, deadline).await) })
     }
 

@@ -1,7 +1,7 @@
 //! Keeping peers of the version/verack family.
 
 use peerage_book::{GossipEntry, Identity, Verdict};
-use peerage_core::Reason;
+use peerage_core::{Endpoint, Reason};
 use peerage_customs::family as customs;
 use peerage_find::Candidate;
 use peerage_peers::{Config, Heard, Parting, Tie};
@@ -71,6 +71,10 @@ impl<D: Customs> Keeps for D {
 
     fn asks_for_addrs(message: &MessageOf<D>) -> bool {
         message.asks_for_addrs()
+    }
+
+    fn says_of_itself(info: &PeerInfo) -> Option<(Endpoint, u64)> {
+        Some(customs::says_of_itself(info))
     }
 
     fn addrs(message: &MessageOf<D>) -> Option<Vec<GossipEntry>> {

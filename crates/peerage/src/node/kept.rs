@@ -5,12 +5,11 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use peerage_book::{Address, GossipEntry, Identity, Key, Verdict};
-use peerage_core::{AcceptAll, Failure, Network, PeerText, Reason, Session};
+use peerage_core::{AcceptAll, Endpoint, Failure, Network, PeerText, Reason, Session};
 use peerage_find::Candidate;
-use peerage_net::{Connection, Connector, Host, Link, LinkError, Target};
+use peerage_net::{Connection, Connector, Host, Link, LinkError, Stream, Target};
 use peerage_node::{Heard, Live, Whom};
 use peerage_peers::{Outcome, Parting, Tie, Types};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::destination::{Destination, PeerKey};
@@ -81,6 +80,11 @@ pub trait Keeps:
         false
     }
 
+    /// See [`peerage_node::Network::says_of_itself`].
+    fn says_of_itself(_info: &Self::Info) -> Option<(Endpoint, u64)> {
+        None
+    }
+
     /// See [`peerage_node::Network::addrs`].
     fn addrs(_message: &MessageOf<Self>) -> Option<Vec<GossipEntry>> {
         None
@@ -140,7 +144,7 @@ impl<N: Keeps> peerage_node::Network for Keeper<N> {
         N::HAS_IDENTITIES
     }
 
-    async fn reach(&self, whom: &Whom, deadline: Instant) -> Result<Connection<TcpStream>, Reason> {
+    async fn reach(&self, whom: &Whom, deadline: Instant) -> Result<Connection<Stream>, Reason> {
         let target = target(&whom.address);
         let connected = self.0.route().connect(&target, deadline).await;
         connected.map_err(|error| error.reason())
@@ -148,7 +152,7 @@ impl<N: Keeps> peerage_node::Network for Keeper<N> {
 
     async fn greet(
         &self,
-        connection: Connection<TcpStream>,
+        connection: Connection<Stream>,
         whom: Option<&Whom>,
         deadline: Instant,
     ) -> Result<Live<Self>, Outcome> {
@@ -188,6 +192,10 @@ impl<N: Keeps> peerage_node::Network for Keeper<N> {
         N::asks_for_addrs(message)
     }
 
+    fn says_of_itself(info: &N::Info) -> Option<(Endpoint, u64)> {
+        N::says_of_itself(info)
+    }
+
     fn addrs(message: &MessageOf<N>) -> Option<Vec<GossipEntry>> {
         N::addrs(message)
     }
@@ -199,7 +207,7 @@ impl<N: Keeps> peerage_node::Network for Keeper<N> {
 
 /// The messages of a kept peer.
 #[derive(Debug)]
-pub struct KeptLink<N: Protocol>(Link<N::Session, TcpStream>);
+pub struct KeptLink<N: Protocol>(Link<N::Session, Stream>);
 
 impl<N: Keeps> KeptLink<N> {
     /// What the message that came last is for.

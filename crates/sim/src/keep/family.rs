@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use peerage_book::{GossipEntry, Key};
-use peerage_core::{AcceptAll, PeerText, Reason, Session};
+use peerage_core::{AcceptAll, Endpoint, PeerText, Reason, Session};
 use peerage_customs::family as customs;
 use peerage_peers::{Config, Heard, Parting, Tie, Types};
 use peerage_verack::decred::{self, Decred};
@@ -190,6 +190,10 @@ impl<D: Member + Debug> Net for D {
 
     fn asks_for_addrs(message: &D::Message) -> bool {
         message.asks_for_addrs()
+    }
+
+    fn says_of_itself(info: &PeerInfo) -> Option<(Endpoint, u64)> {
+        Some(customs::says_of_itself(info))
     }
 
     fn addrs(message: &D::Message) -> Option<Vec<GossipEntry>> {

@@ -279,6 +279,7 @@ impl<N: Net> Keeper<N> {
         let looks = self.look_at <= now.at;
         if looks {
             self.look_at = now.at + LOOK_EVERY;
+            self.ask_somebody_again();
         }
         self.may_dial |= due || looks;
         self.book.handle_timeout(book_now(now));

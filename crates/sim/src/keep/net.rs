@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 
 use peerage_book::{GossipEntry, Identity, Key, Verdict};
-use peerage_core::{ConnectedAddr, Failure, Handshake, Session, UnixTime};
+use peerage_core::{ConnectedAddr, Endpoint, Failure, Handshake, Session, UnixTime};
 use peerage_discv5::Record;
 use peerage_discv5::record::Builder;
 use peerage_peers::{Config, Heard, Parting, Tie, Types};
@@ -114,6 +114,11 @@ pub trait Net: Sized + Debug + 'static {
     /// Whether a message asks for addresses.
     fn asks_for_addrs(_message: &MessageOf<Self>) -> bool {
         false
+    }
+
+    /// Where a peer says that it can be dialled, and the services it claims.
+    fn says_of_itself(_profile: &ProfileOf<Self>) -> Option<(Endpoint, u64)> {
+        None
     }
 
     /// The addresses that a message tells of.

@@ -1,26 +1,51 @@
 //! Addresses that peers tell of, by the rules of the book.
 
 use peerage_book::Hearsay;
-use peerage_core::Direction;
 use peerage_peers::{Misdeed, SessionId};
 
 use super::{Keeper, book_now};
 use crate::keep::net::{MessageOf, Net};
+use crate::keep::session::Attended;
 
 impl<N: Net> Keeper<N> {
-    pub(super) fn meet(&mut self, id: SessionId, direction: Direction, mut hearsay: Hearsay) {
-        let Some(question) = N::ask_for_addrs() else {
+    pub(super) fn meet(&mut self, id: SessionId, hearsay: Hearsay) {
+        if N::ask_for_addrs().is_none() {
             return;
-        };
-        let len = N::len(&question);
-        let asks = direction == Direction::Outbound
-            && self.book.asks_peers(self.is_hungry)
-            && self.table.send(self.now.at, id, question, len).is_ok();
-        if asks {
-            hearsay.ask();
         }
         if let Some(session) = self.sessions.get_mut(&id) {
             session.hearsay = Some(hearsay);
+        }
+        if self.book.asks_peers(self.is_hungry) {
+            self.ask_for_addrs(id);
+        }
+    }
+
+    /// While more peers are wanted, one of those that were not asked lately is asked for others.
+    pub(super) fn ask_somebody_again(&mut self) {
+        if !self.is_hungry {
+            return;
+        }
+        let now = book_now(self.now);
+        let may_be_asked = |session: &Attended<N>| {
+            let hearsay = session.hearsay.as_ref();
+            hearsay.is_some_and(|hearsay| hearsay.may_ask(now))
+        };
+        let mut sessions = self.sessions.iter();
+        if let Some((&id, _)) = sessions.find(|(_, session)| may_be_asked(session)) {
+            self.ask_for_addrs(id);
+        }
+    }
+
+    fn ask_for_addrs(&mut self, id: SessionId) {
+        let now = book_now(self.now);
+        let session = self.sessions.get_mut(&id);
+        let hearsay = session.and_then(|session| session.hearsay.as_mut());
+        if let Some(hearsay) = hearsay.filter(|hearsay| hearsay.may_ask(now))
+            && let Some(question) = N::ask_for_addrs()
+        {
+            let len = N::len(&question);
+            hearsay.ask(now);
+            let _full = self.table.send(now.at, id, question, len);
         }
     }
 

@@ -115,6 +115,7 @@ impl<N: Net> Keeper<N> {
                 .disconnect(now, id, Parting::Requested, Some(reason));
             return;
         }
+        let claimed = N::says_of_itself(&parts.profile);
         let welcome = peerage_peers::Greeted {
             identity: key.clone(),
             addr,
@@ -127,7 +128,10 @@ impl<N: Net> Keeper<N> {
             return;
         }
         let now = book_now(self.now);
-        let hearsay = peerage_book::Hearsay::new(now, &addr);
+        let mut hearsay = peerage_book::Hearsay::new(now, &addr);
+        if let Some((claimed, services)) = claimed {
+            hearsay.alternates(now, &addr, claimed, services);
+        }
         match self.in_book.get(&id).copied() {
             Some(dial) => {
                 self.tally.greeted_out += 1;
@@ -142,7 +146,7 @@ impl<N: Net> Keeper<N> {
                 }
             }
         }
-        self.meet(id, direction, hearsay);
+        self.meet(id, hearsay);
         self.read(id);
     }
 }

@@ -20,7 +20,7 @@ use crate::args::span;
 use crate::output::{Exit, Failed, Out, misused, usage};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct CompartmentsArgs {
+pub(in crate::broker) struct CompartmentsArgs {
     #[command(subcommand)]
     what: CompartmentsWhat,
 }
@@ -90,7 +90,7 @@ pub(super) fn compartments(args: &CompartmentsArgs, out: &mut Out) -> Result<Exi
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   peerage broker invite --dir op --at broker.example:8080 --allow 0.0.0.0/0:8233 --tag zcash")]
-pub(super) struct InviteArgs {
+pub(in crate::broker) struct InviteArgs {
     #[command(flatten)]
     state: StateArgs,
 
@@ -178,7 +178,7 @@ pub(super) fn invite(args: &InviteArgs, out: &mut Out) -> Result<Exit, Failed> {
 #[command(after_help = "Example:
   peerage broker pair --invitation invitation.txt --qr > pairing.txt
   peerage broker volunteer --pairing pairing.txt --key volunteer.key --allow 0.0.0.0/0:8233")]
-pub(super) struct PairArgs {
+pub(in crate::broker) struct PairArgs {
     /// An invitation to the broker where the pair will meet, or a file that holds it.
     #[arg(long, value_name = "LINK|FILE")]
     invitation: String,

@@ -1,5 +1,8 @@
 //! What several tests share.
 
+pub(crate) mod calls;
+pub(crate) mod parties;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,9 +12,12 @@ use peerage_core::UnixTime;
 use peerage_inproxy::broker::{Broker, BrokerConfig};
 use peerage_inproxy::call::BrokerClient;
 use peerage_inproxy::destination::Hosts;
-use peerage_inproxy::transport::{Channel, Prepared, Quic, QuicConfig, Role, Transport};
-use peerage_inproxy::{BrokerAddress, Entry, Outside, PartySecret, SignedEntry, SignerSecret};
-use peerage_matcher::{CompartmentId, NetworkProtocol};
+use peerage_inproxy::transport::{Channel, Prepared, PreparedUdp, Role, Transport, Udp, UdpConfig};
+use peerage_inproxy::{
+    BrokerAddress, Description, Entry, Outside, PartySecret, SignedEntry, SignerSecret,
+    TransportKind,
+};
+use peerage_matcher::{CompartmentId, NetworkProtocol, Versions};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -31,27 +37,35 @@ pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-pub(crate) fn quic() -> Quic {
-    let config = QuicConfig {
+/// An end on loopback that speaks these.
+pub(crate) fn speaking(speaks: Versions) -> Udp {
+    let config = UdpConfig {
         bind: [127, 0, 0, 1].into(),
-        ..QuicConfig::default()
+        speaks,
+        ..UdpConfig::default()
     };
-    Quic::new(config, OUTSIDE)
+    Udp::new(config, OUTSIDE)
+}
+
+/// One that speaks all that this build does.
+pub(crate) fn udp() -> Udp {
+    speaking(TransportKind::built())
+}
+
+/// One end of a match, before it knows the other: itself, and what it says of itself.
+pub(crate) async fn prepared(kind: TransportKind) -> (PreparedUdp, Description) {
+    let prepared = speaking(kind.version()).prepare().await.unwrap();
+    let description = prepared.description().clone();
+    (prepared, description)
 }
 
 /// Two ends of a channel: the client's, the volunteer's.
-pub(crate) async fn channels() -> (Channel, Channel) {
-    let client = quic().prepare().await.unwrap();
-    let volunteer = quic().prepare().await.unwrap();
-    let (ours, theirs) = (
-        client.description().clone(),
-        volunteer.description().clone(),
-    );
-    let connect = client.connect(Role::Client, &theirs, soon());
-    let take = async {
-        // The volunteer's end exists once the client has said something.
-        volunteer.connect(Role::Volunteer, &ours, soon()).await
-    };
+pub(crate) async fn channels(kind: TransportKind) -> (Channel, Channel) {
+    let (client, ours) = prepared(kind).await;
+    let (volunteer, theirs) = prepared(kind).await;
+    let connect = client.connect(kind, Role::Client, &theirs, soon());
+    // QUIC's volunteer has its end once the client has said something.
+    let take = volunteer.connect(kind, Role::Volunteer, &ours, soon());
     let connect = async {
         let mut channel = connect.await?;
         tokio::io::AsyncWriteExt::write_all(&mut channel, b"!")
@@ -120,6 +134,44 @@ impl Wire {
     }
 }
 
+/// Carries connections to one address, until it is frozen: then nothing passes any more, and nobody
+/// is told.
+pub(crate) struct Line {
+    pub(crate) addr: SocketAddr,
+    frozen: tokio::sync::watch::Sender<bool>,
+}
+
+impl Line {
+    pub(crate) async fn to(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (frozen, freezing) = tokio::sync::watch::channel(false);
+        tokio::spawn(async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                let (target, mut freezing) = (target.clone(), freezing.clone());
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(target).await.unwrap();
+                    let frozen = async {
+                        freezing.wait_for(|frozen| *frozen).await.unwrap();
+                    };
+                    tokio::select! {
+                        () = frozen => {}
+                        // However it ends, its ends hear of it by being dropped.
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
+                    }
+                    std::future::pending().await
+                });
+            }
+        });
+        Self { addr, frozen }
+    }
+
+    pub(crate) fn freeze(&self) {
+        self.frozen.send(true).unwrap();
+    }
+}
+
 /// The compartment of [`Running`] brokers.
 pub(crate) const COMMON: CompartmentId = CompartmentId([0xc0; 32]);
 
@@ -130,9 +182,14 @@ fn operator() -> SignerSecret {
 /// An entry for every port of loopback.
 pub(crate) fn entry() -> Bytes {
     let loopback: IpNet = "127.0.0.0/8".parse().unwrap();
+    entry_for(Hosts::Net(loopback), (1, 65_535))
+}
+
+/// An entry for these.
+pub(crate) fn entry_for(hosts: Hosts, ports: (u16, u16)) -> Bytes {
     let entry = Entry {
-        hosts: Hosts::Net(loopback),
-        ports: (1, 65_535),
+        hosts,
+        ports,
         protocol: NetworkProtocol::Tcp,
         expires: UnixTime(1_900_000_000),
         tag: "test".into(),
@@ -170,6 +227,8 @@ impl Running {
         config.destinations.signers.insert(operator().public());
         config.destinations.tags.insert("test".into());
         config.loopback = true;
+        // A machine under load is slow to answer; who tests silence says how much of it.
+        config.limits.attention = Duration::from_secs(3600);
         change(&mut config);
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let broker = Broker::new(config, OUTSIDE).unwrap();
@@ -188,6 +247,16 @@ impl Running {
     pub(crate) fn caller(&self) -> BrokerClient {
         let secret = PartySecret::new(OUTSIDE.bytes());
         BrokerClient::new(self.address.clone(), secret, OUTSIDE)
+    }
+
+    /// The same over a line.
+    pub(crate) fn caller_over(&self, line: &Line) -> BrokerClient {
+        let target = line.addr.to_string().parse().unwrap();
+        let address = BrokerAddress {
+            target,
+            ..self.address.clone()
+        };
+        BrokerClient::new(address, PartySecret::new(OUTSIDE.bytes()), OUTSIDE)
     }
 
     /// Tells it to stop, and waits until it has.

@@ -22,7 +22,7 @@ Examples:
   peerage broker dial --via invitation.txt --to mainnet.seeder.zfnd.org:8233 --listen 127.0.0.1:18233
   peerage broker dial --via pairing.txt --socks --listen 127.0.0.1:1080"
 )]
-pub(super) struct Args {
+pub(in crate::broker) struct Args {
     #[command(flatten)]
     through: ThroughArgs,
 
@@ -94,10 +94,12 @@ fn described(event: &LocalEvent) -> (String, Value) {
     match event {
         LocalEvent::Connected { target, path, took } => {
             let remote = path.remote;
-            let words = format!("{target} through {remote} in {}", millis(*took));
+            let (transport, why) = (path.transport.name(), path.choice);
+            let took_text = millis(*took);
+            let words = format!("{target} through {remote} by {transport} in {took_text}: {why}");
             let fields = json!({
                 "event": "connected", "target": target.to_string(), "volunteer": remote.to_string(),
-                "transport": path.transport.name(), "ms": millis_json(*took),
+                "transport": transport, "choice": why.name(), "ms": millis_json(*took),
             });
             (words, fields)
         }

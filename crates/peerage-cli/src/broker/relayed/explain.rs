@@ -23,7 +23,7 @@ are rounded up to multiples of 8 by the broker. Exit code: 0 if the destination 
 Example:
   peerage broker explain --via invitation.txt 192.0.2.1:8233"
 )]
-pub(super) struct Args {
+pub(in crate::broker) struct Args {
     #[command(flatten)]
     through: ThroughArgs,
 
@@ -90,7 +90,12 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
                 "volunteers' slots that wait at the broker: up to {others}"
             ))?;
             for (rule, count) in kept_away(&waiting) {
-                out.line(format!("  kept from us by {rule}: up to {count}"))?;
+                let meant = if rule == Rule::Versions.name() {
+                    " (no transport in common)"
+                } else {
+                    ""
+                };
+                out.line(format!("  kept from us by {rule}{meant}: up to {count}"))?;
             }
             let compatible = waiting.compatible;
             out.line(format!(

@@ -1,117 +1,33 @@
 //! The one task that owns the matcher, and the callers that it holds.
 
+mod command;
+mod pairs;
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use peerage_core::{Failure as _, Retry, UnixTime};
 use peerage_matcher::{
-    Action, Announcement, AnnouncementError, AnnouncementId, AnswerError, CompartmentId,
-    Compartments, ConnectionId, Count, Explanation, Geography, Matcher, Offer, OfferError, OfferId,
-    Refused, Rule, Shared, Stats, Taken, VolunteerId,
+    Action, Announcement, AnnouncementError, AnnouncementId, Compartments, ConnectionId, Matcher,
+    Offer, OfferError, OfferId, Shared, Taken, VolunteerId,
 };
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
+use self::pairs::{Pair, Pairs};
+use self::words::{no_client, refusal, text, waiting};
 use super::admit::ByKind;
-use super::metrics::rounded;
+use super::metrics::Metrics;
 use super::report::Report;
-use crate::message::{Answered, MAX_EXPLANATIONS, Matched, Numbers, Reply, Waiting};
+use crate::message::{Answered, MAX_EXPLANATIONS, Matched, Reply};
 use crate::outside::Outside;
 use crate::refusal::{Code, Refusal};
 
-/// One call that is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct CallId(pub(super) u64);
-
-/// One connection of HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ConnectionNumber(pub(super) u64);
-
-/// What the owner needs to know of whoever calls.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Caller {
-    pub(super) call: CallId,
-    /// The serial of its session.
-    pub(super) session: u64,
-    pub(super) connection: ConnectionNumber,
-}
-
-/// What an introduction's record says besides what the matcher keeps.
-#[derive(Clone, Debug)]
-pub(super) struct Purpose {
-    pub(super) destination: String,
-    pub(super) tag: String,
-}
-
-/// A call, checked and put into the matcher's terms.
-pub(super) enum Command {
-    Announce {
-        caller: Caller,
-        announcement: Box<Announcement>,
-        personal: Vec<CompartmentId>,
-        common: Vec<CompartmentId>,
-        reply: oneshot::Sender<Reply>,
-    },
-    Offer {
-        caller: Caller,
-        offer: Box<Offer>,
-        personal: Vec<CompartmentId>,
-        common: Vec<CompartmentId>,
-        purpose: Purpose,
-        reply: oneshot::Sender<Reply>,
-    },
-    Answer {
-        volunteer: VolunteerId,
-        connection: ConnectionId,
-        description: Box<ByKind>,
-        reply: oneshot::Sender<Reply>,
-    },
-    AnswerError {
-        volunteer: VolunteerId,
-        connection: ConnectionId,
-        reply: oneshot::Sender<Reply>,
-    },
-    Explain {
-        session: u64,
-        reply: oneshot::Sender<Reply>,
-    },
-    Stats {
-        reply: oneshot::Sender<Stats>,
-    },
-    Stop {
-        done: oneshot::Sender<()>,
-    },
-}
-
-/// What ended without a call: calls whose callers hung up, and connections. Every entry was once a call
-/// or a connection, and both are bounded.
-#[derive(Default)]
-pub(super) struct Gone {
-    list: Mutex<(Vec<CallId>, Vec<ConnectionNumber>)>,
-    notify: Notify,
-}
-
-impl Gone {
-    pub(super) fn call(&self, call: CallId) {
-        self.lock().0.push(call);
-        self.notify.notify_one();
-    }
-
-    pub(super) fn connection(&self, connection: ConnectionNumber) {
-        self.lock().1.push(connection);
-        self.notify.notify_one();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, (Vec<CallId>, Vec<ConnectionNumber>)> {
-        // Pushing and taking leave it sound.
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self) -> (Vec<CallId>, Vec<ConnectionNumber>) {
-        std::mem::take(&mut *self.lock())
-    }
-}
+pub(super) use command::{CallId, Caller, Command, ConnectionNumber, Gone, Purpose};
+pub(super) use words::numbers;
 
 enum Held {
     Announcement(AnnouncementId),
@@ -124,58 +40,6 @@ struct Call {
     reply: oneshot::Sender<Reply>,
 }
 
-/// A volunteer that was given a client and has not answered.
-struct Pair {
-    id: AnnouncementId,
-    at: ConnectionNumber,
-    until: Instant,
-    client: Geography,
-    personal: bool,
-    /// The transport they share.
-    transport: u8,
-}
-
-/// Pairs by connection, by the HTTP connection whose end ends them, and by their time.
-#[derive(Default)]
-struct Pairs {
-    by_id: BTreeMap<ConnectionId, Pair>,
-    by_connection: BTreeSet<(ConnectionNumber, ConnectionId)>,
-    by_time: BTreeSet<(Instant, ConnectionId)>,
-}
-
-impl Pairs {
-    fn insert(&mut self, id: ConnectionId, pair: Pair) {
-        self.by_connection.insert((pair.at, id));
-        self.by_time.insert((pair.until, id));
-        self.by_id.insert(id, pair);
-    }
-
-    fn remove(&mut self, id: ConnectionId) -> Option<Pair> {
-        let pair = self.by_id.remove(&id)?;
-        self.by_connection.remove(&(pair.at, id));
-        self.by_time.remove(&(pair.until, id));
-        Some(pair)
-    }
-
-    fn of(&self, connection: ConnectionNumber) -> Vec<ConnectionId> {
-        let from = (connection, ConnectionId([0; 32]));
-        let to = (connection, ConnectionId([255; 32]));
-        self.by_connection
-            .range(from..=to)
-            .map(|(_, id)| *id)
-            .collect()
-    }
-
-    /// Forgets those whose time is over: the matcher has ended them.
-    fn expire(&mut self, now: Instant) {
-        while let Some(&(until, id)) = self.by_time.first()
-            && until <= now
-        {
-            self.remove(id);
-        }
-    }
-}
-
 pub(super) struct Owner {
     matcher: Matcher,
     calls: BTreeMap<CallId, Call>,
@@ -185,7 +49,8 @@ pub(super) struct Owner {
     pairs: Pairs,
     gone: Arc<Gone>,
     reports: Option<mpsc::Sender<Report>>,
-    lost: Arc<super::metrics::Metrics>,
+    metrics: Arc<Metrics>,
+    attention: Duration,
     outside: Outside,
 }
 
@@ -199,7 +64,8 @@ impl Owner {
         matcher: Matcher,
         gone: Arc<Gone>,
         reports: Option<mpsc::Sender<Report>>,
-        lost: Arc<super::metrics::Metrics>,
+        metrics: Arc<Metrics>,
+        attention: Duration,
         outside: Outside,
     ) -> Self {
         Self {
@@ -211,7 +77,8 @@ impl Owner {
             pairs: Pairs::default(),
             gone,
             reports,
-            lost,
+            metrics,
+            attention,
             outside,
         }
     }
@@ -221,6 +88,7 @@ impl Owner {
         let gone = Arc::clone(&self.gone);
         loop {
             let wakeup = self.matcher.poll_timeout().map(|wakeup| wakeup.at);
+            let wakeup = wakeup.into_iter().chain(self.pairs.next_at()).min();
             let sleep = async {
                 match wakeup {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -245,7 +113,11 @@ impl Owner {
             }
             self.matcher.handle_timeout(now);
             self.perform(now);
-            self.pairs.expire(now);
+            for pair in self.pairs.expire(now) {
+                self.metrics.silent.fetch_add(1, Ordering::Relaxed);
+                self.matcher.cancel_announcement(now, pair.id);
+            }
+            self.perform(now);
         }
         self.matcher.stop(Instant::now());
         self.perform(Instant::now());
@@ -342,6 +214,15 @@ impl Owner {
                 }
                 answer(reply, Reply::Noted { awaited });
             }
+            Command::Coming {
+                volunteer,
+                connection,
+                reply,
+            } => {
+                let silent_at = now + self.attention;
+                let awaited = self.pairs.heard(&volunteer, connection, silent_at);
+                answer(reply, Reply::Noted { awaited });
+            }
             Command::Explain { session, reply } => answer(reply, self.explain(session)),
             Command::Stats { reply } => {
                 // Whoever asked may have left.
@@ -432,18 +313,20 @@ impl Owner {
         until: Instant,
     ) {
         let announcement = self.matcher.announcement(to);
-        let connection = announcement.map(|announcement| announcement.connection);
+        let ids = announcement.map(|announced| (announced.connection, announced.volunteer));
         let call = self.by_announcement.get(&to).copied();
         let call = call.and_then(|call| self.remove(call));
-        let (Some(connection), Some(call)) = (connection, call) else {
+        let (Some((connection, volunteer)), Some(call)) = (ids, call) else {
             self.matcher.cancel_announcement(now, to);
             return;
         };
         let left = until.saturating_duration_since(now).as_millis();
         let pair = Pair {
             id: to,
+            volunteer,
             at: call.caller.connection,
             until,
+            silent_at: now + self.attention,
             client: offer.properties.geography,
             personal,
             transport: version.unwrap_or(0),
@@ -512,9 +395,11 @@ impl Owner {
             description,
         };
         match self.matcher.answer(now, volunteer, connection, given) {
-            Ok(taken) => Reply::Taken {
-                delivered: taken == Taken::Delivered,
-            },
+            Ok(Taken::Delivered) => Reply::Taken { delivered: true },
+            Ok(Taken::ClientGone) => {
+                self.pairs.remove(*connection);
+                Reply::Taken { delivered: false }
+            }
             Err(error) => no_client(&error),
         }
     }
@@ -530,8 +415,8 @@ impl Owner {
             volunteer: announcement.properties.geography.country,
         };
         if reports.try_send(report).is_err() {
-            let lost = &self.lost.reports_lost;
-            lost.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let lost = &self.metrics.reports_lost;
+            lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -550,64 +435,7 @@ impl Owner {
     }
 }
 
-fn count(count: usize) -> u32 {
-    u32::try_from(rounded(count as u64)).unwrap_or(u32::MAX)
-}
-
-fn waiting(offer: bool, explanation: &Explanation) -> Waiting {
-    let most = |kept: Count| count(kept.most());
-    Waiting {
-        offer,
-        others: count(explanation.others),
-        excluded: Rule::ALL.map(|rule| {
-            let row = explanation
-                .excluded
-                .iter()
-                .find(|(other, _)| *other == rule);
-            row.map_or(0, |(_, kept)| most(*kept))
-        }),
-        compatible: most(explanation.compatible),
-    }
-}
-
-/// The broker's numbers as callers are told them.
-pub(super) fn numbers(stats: &Stats) -> Numbers {
-    let matches: u64 = stats.matches.iter().flatten().sum();
-    Numbers {
-        announcements: count(stats.announcements),
-        offers: count(stats.offers),
-        pending: count(stats.pending),
-        matches: u32::try_from(rounded(matches)).unwrap_or(u32::MAX),
-    }
-}
-
 /// Whoever called may have hung up since: then there is nobody to tell.
 fn answer(to: oneshot::Sender<Reply>, reply: Reply) {
     let _ = to.send(reply);
-}
-
-fn text(bytes: &[u8]) -> String {
-    bytes.iter().copied().map(char::from).collect()
-}
-
-fn no_client(error: &AnswerError) -> Reply {
-    Reply::Refused(Refusal::new(Code::NoClient, error))
-}
-
-fn refusal(refused: &Refused) -> Reply {
-    let code = match refused {
-        Refused::Stopped => Code::Stopping,
-        Refused::Full { .. } => Code::Full,
-        Refused::Limited(_) => Code::Limited,
-        Refused::LoadLimited { .. } => Code::LoadLimited,
-        Refused::Country { .. } => Code::Country,
-        Refused::UnknownGeography => Code::UnknownPlace,
-        Refused::NoVersion => Code::NoTransport,
-        Refused::TooLate { .. } => Code::TooLate,
-        Refused::NoCompartment => Code::Compartment,
-        Refused::TooManyCompartments { .. } | Refused::TooLong { .. } | Refused::Duplicate | _ => {
-            Code::BadRequest
-        }
-    };
-    Reply::Refused(Refusal::new(code, refused))
 }

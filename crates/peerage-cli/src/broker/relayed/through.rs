@@ -5,18 +5,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use peerage::Failure as _;
-use peerage::UnixTime;
 use peerage::inproxy::call::BrokerClient;
-use peerage::inproxy::client::{ClientConfig, Dialer, LocalEvent, Login, Where, serve_socks};
+use peerage::inproxy::client::{ClientConfig, Dialer, Where};
 use peerage::inproxy::matcher::{NatType, NetworkType};
-use peerage::inproxy::transport::{Quic, QuicConfig};
-use peerage::inproxy::{Attach, Attached, NetworkNow, OwnNetwork};
-use peerage::inproxy::{BrokerAddress, Invitation, OUTSIDE, Pairing, PartySecret, SignerKey};
-use peerage::outside;
+use peerage::inproxy::transport::{Udp, UdpConfig};
+use peerage::inproxy::{
+    Attach, Attached, BrokerAddress, Invitation, NetworkNow, OUTSIDE, OwnNetwork, Pairing,
+    PartySecret, SignerKey, TransportKind,
+};
+use peerage::{Route, UnixTime, outside};
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 
 use crate::args::span;
 use crate::output::{Failed, Out, environment, misused, progress, usage};
@@ -69,6 +67,25 @@ impl NetworkKindArg {
     }
 }
 
+/// How bytes travel between client and volunteer.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum TransportArg {
+    Quic,
+    /// Data channels, as browsers have them.
+    #[cfg(feature = "webrtc")]
+    Webrtc,
+}
+
+impl TransportArg {
+    const fn kind(self) -> TransportKind {
+        match self {
+            Self::Quic => TransportKind::Quic,
+            #[cfg(feature = "webrtc")]
+            Self::Webrtc => TransportKind::WebRtc,
+        }
+    }
+}
+
 /// Our own end.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct EndArgs {
@@ -100,6 +117,11 @@ pub(super) struct EndArgs {
     /// the end. Whoever has one is open to all.
     #[arg(long)]
     map_ports: bool,
+
+    /// A transport to speak; may be given several times. Of those that both ends speak the broker takes
+    /// QUIC before WebRTC. The default is all that this build speaks.
+    #[arg(long, value_enum, value_name = "TRANSPORT")]
+    transport: Vec<TransportArg>,
 
     /// How long the other end may be silent before it counts as gone.
     #[arg(long, value_name = "TIME", default_value = "900ms", value_parser = span)]
@@ -139,21 +161,26 @@ impl EndArgs {
             ports: if self.map_ports { connections } else { 0 },
             bind: self.bind,
         });
-        let config = QuicConfig {
+        let chosen = self.transport.iter().map(|transport| transport.kind());
+        let speaks = chosen
+            .map(TransportKind::version)
+            .reduce(|all, one| all.or(one));
+        let config = UdpConfig {
+            speaks: speaks.unwrap_or_else(TransportKind::built),
             bind: self.bind,
             advertised: self.advertise.iter().map(|addr| (*addr).into()).collect(),
             stun: servers,
             silence: self.silence,
         };
-        let quic = Quic::new(config, OUTSIDE).with_ports(attached.ports());
-        Ok(End { attached, quic })
+        let udp = Udp::new(config, OUTSIDE).with_ports(attached.ports());
+        Ok(End { attached, udp })
     }
 }
 
 /// Our own end, being measured.
 pub(super) struct End {
     pub(super) attached: Attached,
-    pub(super) quic: Quic,
+    pub(super) udp: Udp,
 }
 
 /// Shows what is known of this machine's network.
@@ -243,9 +270,9 @@ pub(super) fn read_link(link: &str, operator: Option<SignerKey>) -> Result<Linke
 
 impl ThroughArgs {
     /// A client that goes there, under a key of its own, and what is known of its network.
-    pub(super) async fn dialer(&self) -> Result<(Dialer<Quic>, Attached), Failed> {
-        let End { attached, quic } = self.end.attach(PORTS).await?;
-        let dialer = dialer(&self.via, self.operator, attached.network(), quic)?;
+    pub(super) async fn dialer(&self) -> Result<(Dialer<Udp>, Attached), Failed> {
+        let End { attached, udp } = self.end.attach(PORTS).await?;
+        let dialer = dialer(&self.via, self.operator, attached.network(), udp)?;
         Ok((dialer, attached))
     }
 }
@@ -258,20 +285,17 @@ fn dialer(
     link: &str,
     operator: Option<SignerKey>,
     network: NetworkNow,
-    quic: Quic,
-) -> Result<Dialer<Quic>, Failed> {
+    udp: Udp,
+) -> Result<Dialer<Udp>, Failed> {
     let linked = read_link(link, operator)?;
     let broker = BrokerClient::new(linked.broker, PartySecret::new(OUTSIDE.bytes()), OUTSIDE);
     let mut config = ClientConfig::new(linked.compartments, linked.entries);
     config.network = network;
-    Ok(Dialer::new(broker, quic, config, OUTSIDE))
+    Ok(Dialer::new(broker, udp, config, OUTSIDE))
 }
 
-/// `--via` of commands that dial peers.
-///
-/// Their connections run through a SOCKS5 proxy of this process, on loopback and under a password of
-/// its own, so all that holds for proxies holds here: names are resolved by the volunteer, nothing
-/// goes around it, and peers are told nothing of us.
+/// `--via` of commands that dial peers: their connections go through volunteers and nowhere else, and
+/// are proxied ones, so peers are told nothing of us.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Via {
     /// Dial through volunteers only: an invitation or a pairing link, or a file that holds one.
@@ -289,54 +313,24 @@ pub(crate) struct Via {
 }
 
 impl Via {
-    /// This proxy, or the one that leads through volunteers; not both, wherever the two were given.
-    pub(crate) async fn or(&self, proxy: Option<String>) -> Result<Option<String>, Failed> {
-        match (self.url().await?, proxy) {
-            (Some(_), Some(_)) => Err(misused("--proxy and --via exclude each other")),
-            (via, proxy) => Ok(via.or(proxy)),
-        }
+    /// Whether it was asked for.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.via.is_some()
     }
 
-    /// The proxy that leads through volunteers, if it was asked for. Runs as long as the process.
-    async fn url(&self) -> Result<Option<String>, Failed> {
+    /// This route, or the one that leads through volunteers; not both.
+    pub(crate) fn or(&self, other: Route) -> Result<Route, Failed> {
         let Some(link) = &self.via else {
-            return Ok(None);
+            return Ok(other);
         };
-        let config = QuicConfig {
+        if !matches!(other, Route::Direct) {
+            return Err(misused("--proxy and --via exclude each other"));
+        }
+        let config = UdpConfig {
             bind: self.via_bind.unwrap_or(IpAddr::from([0, 0, 0, 0])),
-            ..QuicConfig::default()
+            ..UdpConfig::default()
         };
-        progress(
-            "the NAT of this machine is unknown, so only open volunteers are likely to be reached",
-        );
-        let quic = Quic::new(config, OUTSIDE);
-        let dialer = dialer(link, None, NetworkNow::default(), quic)?;
-        let listener = TcpListener::bind("127.0.0.1:0").await;
-        let listener = listener.map_err(|error| environment(error, "no port for --via"))?;
-        let at = listener
-            .local_addr()
-            .map_err(|error| environment(error, "no port for --via"))?;
-        let password = SignerKey(OUTSIDE.bytes()).to_string();
-        let login = Login::new("via", &password);
-        let (sender, mut events) = mpsc::channel(64);
-        tokio::spawn(serve_socks(
-            listener,
-            dialer,
-            Some(login),
-            sender,
-            std::future::pending(),
-        ));
-        tokio::spawn(async move {
-            while let Some(event) = events.recv().await {
-                if let LocalEvent::Failed { target, error } = event {
-                    let advice = error.reason();
-                    progress(&format!(
-                        "through volunteers to {target}: {error} ({})",
-                        advice.advice()
-                    ));
-                }
-            }
-        });
-        Ok(Some(format!("socks5h://via:{password}@{at}")))
+        let udp = Udp::new(config, OUTSIDE);
+        Ok(Route::by(dialer(link, None, NetworkNow::default(), udp)?))
     }
 }

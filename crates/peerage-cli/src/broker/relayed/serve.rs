@@ -27,7 +27,7 @@ Numbers at /metrics are rounded. Exit code: 0 when it was told to stop and every
 Example:
   peerage broker serve --dir op --listen 0.0.0.0:8080 --tag zcash --reports reports.jsonl"
 )]
-pub(super) struct Args {
+pub(in crate::broker) struct Args {
     #[command(flatten)]
     state: StateArgs,
 

@@ -29,7 +29,7 @@ Examples:
   peerage broker volunteer --broker KEY@broker.example:8080 --key v.key --allow 0.0.0.0/0:8233
   peerage broker volunteer --pairing pairing.txt --key v.key --allow 0.0.0.0/0:1-65535 --rate 1000000"
 )]
-pub(super) struct Args {
+pub(in crate::broker) struct Args {
     /// The broker, as `broker serve` prints it.
     #[arg(
         long,
@@ -101,7 +101,7 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
     };
     let key = PartySecret::new(secret(&args.key)?);
     let id = key.public();
-    let End { attached, quic } = args.end.attach(args.connections).await?;
+    let End { attached, udp } = args.end.attach(args.connections).await?;
     let config = VolunteerConfig {
         network: attached.network(),
         allow: AllowList {
@@ -118,7 +118,7 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
     };
     let (sender, mut events) = mpsc::channel(EVENTS);
     let client = BrokerClient::new(broker.clone(), key, OUTSIDE);
-    let volunteer = Volunteer::new(client, quic, config, sender);
+    let volunteer = Volunteer::new(client, udp, config, sender);
     if args.json {
         out.json(
             "volunteer",
@@ -256,13 +256,13 @@ fn described(event: &Event) -> (String, Value) {
             path,
         } => {
             let id = short(connection);
-            let transport = path.transport.name();
+            let (transport, why) = (path.transport.name(), path.choice);
             let fields = json!({
                 "event": "relaying", "connection": id, "destination": destination.to_string(),
-                "transport": transport,
+                "transport": transport, "choice": why.name(),
             });
             (
-                format!("{id} relaying to {destination} by {transport}"),
+                format!("{id} relaying to {destination} by {transport}: {why}"),
                 fields,
             )
         }
