@@ -1,7 +1,7 @@
 // A discovery node around @chainsafe/discv5, for interop/run.
 //
-//   peer.mjs serve [--key HEX] [--port N] [--boot ENR]... [--for SECONDS]
-//   peer.mjs ask ENR [--times N] [--payload TEXT] [--again]
+//   peer.mjs serve [--ip ADDR] [--key HEX] [--port N] [--boot ENR]... [--for SECONDS]
+//   peer.mjs ask ENR [--ip ADDR] [--times N] [--payload TEXT] [--again]
 //
 // The same words and lines as interop/discv5: see the top of its source.
 
@@ -20,6 +20,7 @@ const say = (type, body = {}) => console.log(JSON.stringify({ ...body, type }));
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
+    ip: { type: "string", default: "127.0.0.1" },
     key: { type: "string" },
     port: { type: "string", default: "0" },
     boot: { type: "string", multiple: true, default: [] },
@@ -35,7 +36,7 @@ function freePort() {
   return new Promise((resolve, reject) => {
     const socket = createSocket("udp4");
     socket.once("error", reject);
-    socket.bind(0, "127.0.0.1", () => {
+    socket.bind(0, values.ip, () => {
       const { port } = socket.address();
       socket.close(() => resolve(port));
     });
@@ -47,12 +48,12 @@ async function start() {
   const privateKey = privateKeyFromRaw(secret);
   const port = Number(values.port) || (await freePort());
   const enr = SignableENR.createFromPrivateKey(privateKey);
-  enr.ip = "127.0.0.1";
+  enr.ip = values.ip;
   enr.udp = port;
   const node = Discv5.create({
     enr,
     privateKey,
-    bindAddrs: { ip4: multiaddr(`/ip4/127.0.0.1/udp/${port}`) },
+    bindAddrs: { ip4: multiaddr(`/ip4/${values.ip}/udp/${port}`) },
     config: { requestTimeout: 2000, enrUpdate: false },
   });
   await node.start();

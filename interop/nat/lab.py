@@ -5,21 +5,25 @@ import argparse
 import concurrent.futures
 import json
 import os
-import secrets
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+import nodes
+import report
 import world as w
+from proxy import PAYLOAD, Proxy, Talk, attempt, median
 
 # The tables of docs/matcher.md, written down once more: they are what the runs are compared with.
 CLASS = {"endpoint-independent": {"endpoint-independent": "unlimited", "address-dependent": "unlimited",
                                   "address-and-port-dependent": "partial"}}
 COMPATIBLE = {("unlimited", "unlimited"), ("unlimited", "partial"), ("unlimited", "strict"),
               ("partial", "unlimited"), ("partial", "partial"), ("strict", "unlimited")}
+
+# Of which classes a client wants a volunteer, where it can choose.
+PREFERRED = {"unlimited": {"strict"}, "partial": {"unlimited", "partial"}, "strict": {"unlimited"}}
 
 # mapping << 2 | filtering, as it must be found, and for matching, where a mapped port opens all.
 VALUE = {"open": 5, "full cone": 5, "restricted": 6, "port-restricted": 7, "symmetric": 15,
@@ -43,15 +47,27 @@ def note(*words, **how):
 class Lab:
     def __init__(self, args):
         self.args, self.failures = args, []
-        self.world = w.World()
         self.folder = tempfile.mkdtemp(prefix="peerage-nat-")
-        self.servers = []
+        self.servers, self.proxies = [], []
+        self.world = w.World()
+        self.serve()
 
-    def close(self):
-        for server in self.servers:
+    def renew(self, delay=0.0):
+        """Another world, where packets take so long."""
+        self.end()
+        self.world = w.World(delay)
+        self.serve()
+
+    def end(self):
+        self.leave()
+        while self.servers:
+            server = self.servers.pop()
             server.terminate()
             server.wait()
         self.world.close()
+
+    def close(self):
+        self.end()
         shutil.rmtree(self.folder)
 
     def fail(self, what):
@@ -78,7 +94,7 @@ class Lab:
         found = [json.loads(line) for line in done.stdout.splitlines()]
         return found, done
 
-    def classify(self):
+    def types(self):
         """Each kind, in all runs, at once in the same namespace: each survey has its own ports."""
         table = []
         for kind in w.KINDS:
@@ -130,97 +146,228 @@ class Lab:
 
     # ---- pairs ------------------------------------------------------------------------------
 
-    def punch(self, letter, other, run, hold=0):
-        site, peer = self.world.sites[letter], self.world.sites[other]
-        words = [self.args.punch, "--me", f"{run}.{letter}", "--peer", f"{run}.{other}",
-                 "--folder", self.folder, "--stun", w.STUN, "--nat", str(EFFECTIVE[site.kind]),
-                 "--token", run, "--patience-ms", "8000", "--hold-ms", str(hold),
-                 "--map", "yes" if site.kind == "mapped" else "no"]
-        return subprocess.Popen(w.inside(site.host, *words), stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
+    def parties(self, kinds, require_nat=False):
+        """A site of each kind for volunteers and one for clients, and an in-proxy between them."""
+        volunteers = {kind: self.world.site(f"v{n}", kind) for n, kind in enumerate(kinds)}
+        clients = {kind: self.world.site(f"c{n}", kind) for n, kind in enumerate(kinds)}
+        sites = [*volunteers.values(), *clients.values()]
+        return volunteers, clients, self.proxy(sites, require_nat)
 
-    def attempt(self, hold=0, meanwhile=None):
-        """One attempt: both sides' results, and how long it took."""
-        run = secrets.token_hex(8)
-        began = time.monotonic()
-        sides = [self.punch("a", "b", run, hold), self.punch("b", "a", run, hold)]
-        if meanwhile:
-            meanwhile()
-        results = []
-        for side in sides:
-            out, errors = side.communicate(timeout=60)
-            results.append(json.loads(out) if out else {"met": False, "reason": errors.strip()})
-        return results, time.monotonic() - began
+    def proxy(self, sites, require_nat=False):
+        self.proxies.append(Proxy(self, sites, require_nat))
+        return self.proxies[-1]
+
+    def leave(self):
+        """Everybody goes, and all sites with them."""
+        while self.proxies:
+            self.proxies.pop().close()
+        for letter in list(self.world.sites):
+            self.world.remove(letter)
+
+    def known(self, parties):
+        """Each finds out by itself what network it is on: as what it will be matched."""
+        for kind, party in parties:
+            found = party.event("network", 60)
+            if found["class"] != class_of(EFFECTIVE[kind]):
+                self.fail(f"{kind} takes itself for {found}")
 
     def pairs(self):
+        """Every volunteer and every client, alone with each other in a compartment of their own."""
         kinds = [kind for kind in w.KINDS if kind not in self.args.without]
+        volunteers, clients, proxy = self.parties(kinds)
+        links = {kind: proxy.pairing(n) for n, kind in enumerate(kinds)}
+        serving = {kind: proxy.volunteer(volunteers[kind], links[kind]) for kind in kinds}
+        every = [(volunteer, client) for volunteer in kinds for client in kinds]
+        dialers = {(volunteer, client): proxy.dial(clients[client], links[volunteer])
+                   for volunteer, client in every}
+        self.known([*serving.items(), *((client, dialers[pair]) for pair in every for client in pair[1:])])
+        note(f"{len(serving)} volunteers and {len(dialers)} clients know their network")
+
+        def tried(pair):
+            # What is not compatible is tried all the same, and is given up sooner.
+            runs, seconds = (self.args.runs, 20) if compatible(*pair) else (min(3, self.args.runs), 8)
+            return [attempt(dialers[pair], seconds) for _ in range(runs)]
+
+        before = proxy.destination.bytes
         matrix = {}
-        for volunteer in kinds:
-            self.world.site("a", volunteer)
-            for client in kinds:
-                self.world.site("b", client)
-                # Miniupnpd answers one at a time.
-                at_once = 4 if "mapped" in (volunteer, client) else self.args.at_once
-                with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-                    runs = [pool.submit(self.attempt) for _ in range(self.args.runs)]
-                    runs = [run.result() for run in runs]
-                met = [all(side["met"] for side in sides) for sides, _ in runs]
-                after = [max(side["after_ms"] for side in sides)
-                         for (sides, _), ok in zip(runs, met) if ok]
-                says = {side.get("reason") for sides, _ in runs for side in sides} - {None}
-                slowest = max(took for _, took in runs)
-                matrix[volunteer, client] = (sum(met), after)
-                expected = compatible(volunteer, client)
-                note(f"{volunteer:<16} {client:<16} {sum(met):>2}/{len(met)} "
-                     f"{'compatible' if expected else 'incompatible'} {says or ''}")
-                least = self.args.runs - self.args.runs // 20
-                if expected and sum(met) < least:
-                    self.fail(f"{volunteer} with {client} met {sum(met)} times: {says}")
-                if not expected:
-                    told = all(side.get("incompatible") for sides, _ in runs for side in sides
-                               if not side["met"])
-                    if not told or slowest > 10:
-                        self.fail(f"{volunteer} with {client}: {says} after {slowest:.1f} s")
-            self.world.remove("b")
-        self.world.remove("a")
-        return kinds, matrix
+        for turn in range(len(kinds)):
+            # Each volunteer with one client at a time, and each client with one volunteer.
+            together = [(volunteer, kinds[(n + turn) % len(kinds)]) for n, volunteer in enumerate(kinds)]
+            matrix |= self.at_once(tried, together, self.args.at_once)
+        for pair, runs in sorted(matrix.items(), key=lambda item: every.index(item[0])):
+            met = [ms for ms, _ in runs if ms is not None]
+            says = {said.get("message", said.get("kind")) for ms, said in runs if ms is None}
+            note(f"{pair[0]:<16} {pair[1]:<16} {len(met):>2}/{len(runs)} "
+                 f"{'compatible' if compatible(*pair) else 'incompatible'} {says or ''}")
+            if compatible(*pair) and len(met) < len(runs) - len(runs) // 20:
+                self.fail(f"{pair[0]} with {pair[1]} met {len(met)} times: {says}")
+        met = sum(ms is not None for runs in matrix.values() for ms, _ in runs)
+        counted = proxy.destination.bytes - before
+        if counted < met * PAYLOAD:
+            self.fail(f"{met} connections, and the destination counted {counted} bytes")
+        for party in serving.values():
+            # What was carried for somebody is told by who carried it.
+            party.wait(lambda said: said.get("event") == "ended", 10)
+        self.leave()
+        return kinds, matrix, counted
+
+    def at_once(self, work, things, count):
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            return dict(zip(things, pool.map(work, things)))
+
+    def told(self):
+        """Pairs that cannot meet are told so, at a broker that introduces only those who can."""
+        kinds = [kind for kind in w.KINDS if class_of(EFFECTIVE[kind]) != "unlimited"
+                 and kind not in self.args.without]
+        volunteers, clients, proxy = self.parties(kinds, require_nat=True)
+        links = {kind: proxy.pairing(n) for n, kind in enumerate(kinds)}
+        serving = {kind: proxy.volunteer(volunteers[kind], links[kind]) for kind in kinds}
+        self.known(serving.items())
+        declared = {"partial": "port-restricted", "strict": "symmetric"}
+
+        def tried(pair):
+            volunteer, client = pair
+            words = [self.args.peerage, "broker", "explain", "--json", "--timeout", "5s",
+                     "--nat", declared[class_of(EFFECTIVE[client])], "--via", links[volunteer],
+                     "%s:%d" % w.DESTINATION]
+            runs = []
+            for _ in range(self.args.runs):
+                began = time.monotonic()
+                done = subprocess.run(w.inside(clients[client].host, *words), capture_output=True,
+                                      text=True, timeout=60)
+                said = json.loads(done.stdout) if done.stdout else {"error": done.stderr}
+                runs.append((time.monotonic() - began, said))
+            return runs
+
+        unlikely = [(volunteer, client) for volunteer in kinds for client in kinds
+                    if not compatible(volunteer, client)]
+        table = []
+        for pair, runs in self.at_once(tried, unlikely, 16).items():
+            right = [took for took, said in runs if took <= 10 and said.get("ok") is False
+                     and "nat" in (said.get("kept_away") or {}) and said["compatible"] == 0]
+            table.append((*pair, len(right), len(runs), max(took for took, _ in runs)))
+            note(f"{pair[0]} with {pair[1]}: told that it is the NAT {len(right)}/{len(runs)}")
+            if len(right) < len(runs):
+                self.fail(f"{pair} was not told: {runs[-1]}")
+        self.leave()
+        return table
+
+    def preference(self):
+        """Volunteers of every kind wait in one compartment: whom does each client get?"""
+        kinds = [kind for kind in w.KINDS if kind not in self.args.without]
+        volunteers, clients, proxy = self.parties(kinds)
+        serving = {kind: proxy.volunteer(volunteers[kind]) for kind in kinds}
+        dialers = {kind: proxy.dial(clients[kind], proxy.invitation) for kind in kinds}
+        self.known([*serving.items(), *dialers.items()])
+        at = {site.seen_at: kind for kind, site in volunteers.items()}
+        table = []
+        for client in kinds:
+            got = {}
+            for _ in range(self.args.runs):
+                ms, said = attempt(dialers[client], 20)
+                if ms is None:
+                    self.fail(f"{client} among all got nobody: {said}")
+                    continue
+                whom = at[said["volunteer"].rsplit(":", 1)[0]]
+                got[whom] = got.get(whom, 0) + 1
+            unlikely = {kind: count for kind, count in got.items() if not compatible(kind, client)}
+            wanted = PREFERRED[class_of(EFFECTIVE[client])]
+            liked = sum(count for kind, count in got.items() if class_of(EFFECTIVE[kind]) in wanted)
+            table.append((client, liked, self.args.runs, got))
+            note(f"{client:<16} preferred {liked}/{self.args.runs}: {got}")
+            if unlikely or liked < self.args.runs - self.args.runs // 20:
+                self.fail(f"{client} got {got}")
+        self.leave()
+        return table
+
+    def slow(self):
+        """Set-up over a public network where every packet takes its time."""
+        table, first_times, later_times = [], [], []
+        for delay in (0.025, 0.050):
+            self.renew(delay)
+            kinds = ["open", "port-restricted", "symmetric", "mapped"]
+            volunteers, clients, proxy = self.parties(kinds)
+            links = {kind: proxy.pairing(n) for n, kind in enumerate(kinds)}
+            pairs = [(volunteer, client) for volunteer in kinds for client in kinds
+                     if compatible(volunteer, client)]
+            serving = {kind: proxy.volunteer(volunteers[kind], links[kind]) for kind in kinds}
+            dialers = {pair: proxy.dial(clients[pair[1]], links[pair[0]]) for pair in pairs}
+            self.known([*serving.items(), *((pair[1], dialers[pair]) for pair in pairs)])
+            first, later = [], []
+            for pair in pairs:
+                times = [attempt(dialers[pair], 20) for _ in range(min(10, self.args.runs))]
+                met = [ms for ms, _ in times if ms is not None]
+                if len(met) < len(times):
+                    self.fail(f"{pair} over a slow network: {[said for ms, said in times if ms is None]}")
+                first += met[:1]
+                later += met[1:]
+            row = (delay, len(first), median(first), len(later), median(later), max(later or first))
+            table.append(row)
+            if delay == 0.025:
+                first_times, later_times = first, later
+            note(f"each packet takes {delay * 1000:.0f} ms: the first connection {row[2]:.0f} ms, "
+                 f"later ones {row[4]} ms, the longest {row[5]:.0f} ms")
+            self.leave()
+        if median(first_times + later_times) >= 600:
+            self.fail(f"set-up over 50 ms there and back: {table[0]}")
+        self.renew()
+        return table
 
     # ---- changes ----------------------------------------------------------------------------
 
     def churn(self):
-        """Channels whose mappings are lost, or whose side moves, go on."""
+        """Connections whose mappings are lost, or whose side moves: they go on, or are made anew."""
+        cases = (
+            ("full cone", "full cone", "v", "forget", "the volunteer's router forgets its mappings", True),
+            ("port-restricted", "port-restricted", "v", "forget", "the volunteer's router forgets", True),
+            ("port-restricted", "port-restricted", "c", "forget", "the client's router forgets", True),
+            ("full cone", "symmetric", "c", "forget", "the client's symmetric router maps anew", True),
+            ("open", "port-restricted", "c", "move", "the client's router gets another address", True),
+            ("open", "symmetric", "c", "move", "the client's symmetric router gets another", True),
+            ("symmetric", "full cone", "v", "forget", "the volunteer's symmetric router maps anew", False),
+            ("port-restricted", "open", "v", "move", "the volunteer's router gets another address", False),
+        )
+        became = [[] for _ in cases]
+        for _ in range(self.args.changes):
+            # All cases side by side: each is mostly waiting.
+            sites = [{side: self.world.site(f"{side}{n}", kind) for side, kind in zip("vc", case)}
+                     for n, case in enumerate(cases)]
+            proxy = self.proxy([site for pair in sites for site in pair.values()])
+
+            def tried(n):
+                volunteer, client, side, change, _, _ = cases[n]
+                link = proxy.pairing(n)
+                serving, dialer = proxy.volunteer(sites[n]["v"], link), proxy.dial(sites[n]["c"], link)
+                self.known([(volunteer, serving), (client, dialer)])
+                talk = Talk(dialer)
+                talk.started.wait(25)
+                time.sleep(1)
+                getattr(sites[n][side], change)(self.world)
+                time.sleep(5)
+                rounds = talk.rounds
+                time.sleep(0.5)
+                lives = not talk.broke and talk.rounds > rounds
+                talk.end()
+                # Whatever became of that one: the next is made over what there is now.
+                began = time.monotonic()
+                _, said = attempt(dialer, 60)
+                return lives, talk.silence, time.monotonic() - began, said
+
+            for n, result in self.at_once(tried, range(len(cases)), len(cases)).items():
+                became[n].append(result)
+            self.leave()
         table = []
-        for volunteer, client, change, what in (
-            ("full cone", "full cone", "forget", "the volunteer's router forgets its mappings"),
-            ("port-restricted", "port-restricted", "forget", "the volunteer's router forgets"),
-            ("symmetric", "restricted", "forget", "a symmetric router maps anew"),
-            ("symmetric", "full cone", "move", "the volunteer's router gets another address"),
-            ("port-restricted", "open", "move", "the volunteer's router gets another address"),
-        ):
-            went_on, silences = 0, []
-            # The client must hear the volunteer from elsewhere, or nothing was tried.
-            moves = change == "move" or volunteer == "symmetric"
-            for _ in range(self.args.changes):
-                site = self.world.site("a", volunteer)
-                self.world.site("b", client)
-
-                def meanwhile():
-                    time.sleep(3)
-                    getattr(site, change)(self.world)
-
-                results, _ = self.attempt(hold=8000, meanwhile=meanwhile)
-                silence = [side.get("silence_ms", 99999) for side in results]
-                moved = results[1].get("heard_from") != results[1].get("heard_last_from")
-                met = all(side["met"] for side in results)
-                went_on += met and moved == moves and max(silence) < 3000
-                silences += silence
-            table.append((volunteer, client, what, went_on, self.args.changes, max(silences)))
-            note(f"{volunteer} with {client}, {what}: {went_on}/{self.args.changes}, "
-                 f"longest silence {max(silences)} ms")
-            if went_on < self.args.changes:
+        for (volunteer, client, _, _, what, goes_on), results in zip(cases, became):
+            went_on = sum(lives for lives, *_ in results)
+            silence = max((silence for lives, silence, *_ in results if lives), default=None)
+            again = max(took for _, _, took, _ in results)
+            table.append((volunteer, client, what, went_on, len(results), silence, again))
+            note(f"{volunteer} with {client}, {what}: {went_on}/{len(results)} went on, longest silence "
+                 f"{silence}; the next after {again:.1f} s")
+            if goes_on and went_on < len(results):
                 self.fail(f"{volunteer} with {client} did not survive: {what}")
-            self.world.remove("b")
-            self.world.remove("a")
+            for said in (said for *_, said in results if said.get("event") != "connected"):
+                self.fail(f"{volunteer} with {client}, {what}: nothing after it: {said}")
         return table
 
     def roam(self):
@@ -243,6 +390,14 @@ class Lab:
             self.fail(f"roaming: {seen}")
         self.world.remove("a")
         return seen
+
+    def reached(self):
+        """Foreign nodes reach ours from outside, at the port that its router gave."""
+        self.foreign_nodes = dict(one.split("=", 1) for one in self.args.foreign)
+        self.foreign_nodes = {name: words.split() for name, words in self.foreign_nodes.items()}
+        if not self.foreign_nodes:
+            note("no foreign node is given: whether one reaches ours is not tried")
+        return nodes.reached(self)
 
     # ---- second opinions --------------------------------------------------------------------
 
@@ -278,89 +433,47 @@ class Lab:
         return table
 
 
-def report(lab, classes, ports, pairs, churn, foreign):
-    """The page of results, in Markdown."""
-    lines = ["### Types found", "",
-             "| site | family | must be found | right | time |", "|---|---|---|---|---|"]
-    for kind, family, name, right, count, took in classes:
-        typical = f"{statistics.median(took) / 1000:.1f} s" if took else "-"
-        lines.append(f"| {kind} | {family} | {name} | {right} of {count} | {typical} |")
-    if pairs:
-        kinds, matrix = pairs
-        lines += ["", "### Pairs", "",
-                  f"Of {lab.args.runs} attempts, how many met; **bold** where the tables say that they "
-                  "are compatible. Rows: volunteer. Columns: client.", "",
-                  "| | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
-        for volunteer in kinds:
-            cells = []
-            for client in kinds:
-                met, _ = matrix[volunteer, client]
-                cells.append(f"**{met}**" if compatible(volunteer, client) else str(met))
-            lines.append(f"| {volunteer} | " + " | ".join(cells) + " |")
-        after = [ms for _, times in matrix.values() for ms in times]
-        if after:
-            lines += ["", f"From the first packet until both had heard that they were heard: median "
-                      f"{statistics.median(after):.0f} ms, longest {max(after)} ms. Compatible pairs "
-                      f"{sum(compatible(*pair) for pair in matrix)}, of which "
-                      f"{sum(compatible(*pair) and met >= lab.args.runs - lab.args.runs // 20 for pair, (met, _) in matrix.items())} "
-                      "met often enough."]
-    if churn:
-        lines += ["", "### Changes under way", "", "| volunteer | client | change | went on | longest silence |",
-                  "|---|---|---|---|---|"]
-        for volunteer, client, what, went_on, count, silence in churn:
-            lines.append(f"| {volunteer} | {client} | {what} | {went_on} of {count} | {silence} ms |")
-    if ports:
-        lines += ["", "### Ports of the router", "", "| port | outside | by | address told |", "|---|---|---|---|"]
-        for line, say in ports:
-            lines.append(f"| {line['port']} | {line.get('external')} | {line.get('method')} | "
-                         f"{say['addr']}, {say['source']} |")
-    if foreign:
-        lines += ["", "### Second opinions", "",
-                  "| site | our survey, with coturn as the server | coturn's client, with our server |",
-                  "|---|---|---|"]
-        lines += [f"| {kind} | {ours} | {theirs} |" for kind, ours, theirs in foreign]
-    return "\n".join(lines) + "\n"
+PARTS = ("types", "ports", "foreign", "roam", "reached", "pairs", "told", "preference", "churn", "slow")
 
-
-BEGIN, END = "<!-- made by interop/nat/run -->\n", "<!-- end -->\n"
-
-
-def put(path, page):
-    """Between the marks of a page."""
-    with open(path) as file:
-        before, rest = file.read().split(BEGIN)
-    after = rest.split(END)[1]
-    with open(path, "w") as file:
-        file.write(before + BEGIN + "\n" + page + "\n" + END + after)
+SHORT = ("types", "ports", "pairs", "told")
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--peerage", required=True)
-    parser.add_argument("--punch", required=True)
+    parser.add_argument("--foreign", action="append", default=[], help="NAME=PROGRAM of a foreign node")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--changes", type=int, default=3)
     parser.add_argument("--at-once", type=int, default=10)
-    parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--only", action="append", choices=PARTS, default=[])
     parser.add_argument("--without", action="append", default=[])
+    parser.add_argument("--short", action="store_true", help="two runs of the parts that are quick")
     parser.add_argument("--report")
     args = parser.parse_args()
-    lab = Lab(args)
-    wants = lambda part: not args.only or part in args.only
+    if args.short:
+        args.runs, args.only = 2, args.only or list(SHORT)
+        args.without = args.without or ["restricted", "double", "firewall"]
+    lab, done = Lab(args), {}
     try:
-        lab.serve()
-        classes = lab.classify() if wants("types") else []
-        ports = lab.ports() if wants("ports") else None
-        foreign = lab.foreign() if wants("foreign") else []
-        seen = lab.roam() if wants("roam") else None
-        churn = lab.churn() if wants("churn") else []
-        pairs = lab.pairs() if wants("pairs") else None
-        page = report(lab, classes, ports, pairs, churn, foreign)
-        if seen:
-            note(f"roaming: {seen}")
+        for part in PARTS:
+            if not args.only or part in args.only:
+                began = time.monotonic()
+                try:
+                    done[part] = getattr(lab, part)()
+                except (RuntimeError, OSError, LookupError, subprocess.SubprocessError) as error:
+                    # The others still run, each in sites of its own.
+                    lab.fail(f"{part}: {error!r}")
+                    lab.leave()
+                note(f"-- {part}: {time.monotonic() - began:.0f} s")
+        page = "\n".join([
+            *report.types(done.get("types")), *report.pairs(done.get("pairs"), compatible),
+            *report.told(done.get("told")), *report.preference(done.get("preference")),
+            *report.slow(done.get("slow")), *report.churn(done.get("churn")),
+            *report.ports(done.get("ports")), *report.reached(done.get("reached")),
+            *report.foreign(done.get("foreign"))]) + "\n"
         print(page)
         if args.report:
-            put(args.report, page)
+            report.put(args.report, page)
     finally:
         lab.close()
     if lab.failures:

@@ -1,25 +1,32 @@
-"""Networks of namespaces: a public network, and two sites behind routers of a chosen kind.
+"""Networks of namespaces: a public network, and sites behind routers of a chosen kind.
 
-        stun          one host with two addresses, 20.0.113.1 and .2 (and IPv6)
+        stun          one host with several addresses, 20.0.113.1 to .4 (and IPv6)
           |
-    ------+------  a bridge: the public network, 20.0.113.0/24
+    ------+------  a bridge, or a slow switch: the public network, 20.0.113.0/24
      |         |
-  router a  router b     20.0.113.10 and .20
+  router a  router b …   20.0.113.10, .16, …
      |         |
-   host a    host b      10.0.1.2 and 10.0.2.2, or public ones without a NAT
+   host a    host b …    10.0.1.2 and 10.0.2.2, or public ones without a NAT
 
 The public addresses are nobody's documentation, because miniupnpd takes those for private; no packet
 leaves the namespaces, which have no way out. Everything is named PREFIX-..., and removed at the end by those names.
 """
 
+import ctypes
 import os
+import socket
 import subprocess
 import tempfile
+import threading
 import time
+
+from switch import Switch
 
 PREFIX = f"pnat{os.getpid() % 10000}"
 STUN = "20.0.113.1:3478"
 STUN_OTHER = "20.0.113.2:3479"
+BROKER = "20.0.113.3"
+DESTINATION = ("20.0.113.4", 7000)
 STUN6 = "[2001:db8:1::1]:3478"
 STUN6_OTHER = "[2001:db8:1::2]:3479"
 
@@ -81,21 +88,57 @@ def forwarding(name):
     within(name, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 
 
-class World:
-    """The public network and the host with two addresses."""
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
 
-    def __init__(self):
+
+def placed(name, make):
+    """What `make` opens, opened inside a space. It stays there wherever it is used."""
+    made = []
+
+    def enter():
+        with open(f"/run/netns/{space(name)}") as at:
+            if LIBC.setns(at.fileno(), CLONE_NEWNET):
+                made.append(OSError(ctypes.get_errno(), "setns"))
+                return
+        try:
+            made.append(make())
+        except OSError as error:
+            made.append(error)
+
+    # A thread of its own: it is in that space until its end.
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    if isinstance(made[0], OSError):
+        raise made[0]
+    return made[0]
+
+
+class World:
+    """The public network and the host with several addresses.
+
+    With `delay`, every packet of the public network takes so many seconds: a switch of our own
+    carries it, because few kernels are built with netem.
+    """
+
+    def __init__(self, delay=0.0):
         self.sites, self.plugs = {}, 0
+        self.switch = Switch(delay) if delay else None
         add_space("wan")
         within("wan", "ip", "link", "add", "br0", "type", "bridge")
         within("wan", "ip", "link", "set", "br0", "up")
         add_space("stun")
         self.plug("stun")
-        address("stun", "wan0", "20.0.113.1/24", "20.0.113.2/24")
+        address("stun", "wan0", *(f"20.0.113.{last}/24" for last in (1, 2, 3, 4)))
         address("stun", "wan0", "2001:db8:1::1/64", "2001:db8:1::2/64")
 
     def plug(self, name):
         """A host or router into the public network, by its interface wan0."""
+        if self.switch:
+            self.switch.plug(lambda open_port: placed(name, open_port))
+            within(name, "ip", "link", "set", "wan0", "up")
+            return
         # The kernel takes its time with the interfaces of a space that is gone: no name comes twice.
         self.plugs += 1
         port = f"p{self.plugs}"
@@ -104,7 +147,9 @@ class World:
 
     def site(self, letter, kind, protocols="PCP"):
         self.remove(letter)
-        self.sites[letter] = Site(self, letter, kind, protocols)
+        taken = {site.number for site in self.sites.values()}
+        number = next(number for number in range(1, 40) if number not in taken)
+        self.sites[letter] = Site(self, letter, kind, protocols, number)
         # The router before had the same addresses and another card.
         for name in ["stun"] + [site.router for site in self.sites.values()]:
             within(name, "ip", "neigh", "flush", "all")
@@ -121,19 +166,21 @@ class World:
             self.remove(letter)
         for name in ("stun", "wan"):
             run("ip", "netns", "del", space(name), check=False)
+        if self.switch:
+            self.switch.close()
 
 
 class Site:
     """A host behind a router of a kind."""
 
-    def __init__(self, world, letter, kind, protocols):
+    def __init__(self, world, letter, kind, protocols, number):
         """`protocols` are those of a mapping router: PCP with all, or UPnP alone."""
         self.letter, self.kind, self.protocols = letter, kind, protocols
         self.host, self.router, self.inner = f"host{letter}", f"router{letter}", f"inner{letter}"
         self.spaces, self.processes = [], []
-        number = {"a": 1, "b": 2}[letter]
         self.number = number
-        self.outside = f"20.0.113.{10 * number}"
+        self.outside = f"20.0.113.{6 * number + 4}"
+        self.moved_to = f"20.0.113.{6 * number + 7}"
         for name in (self.host, self.router):
             self.add(name)
         forwarding(self.router)
@@ -142,6 +189,9 @@ class Site:
         untranslated = kind in ("open", "firewall")
         lan = f"198.51.{100 + number}" if untranslated else f"10.0.{number}"
         self.local = f"{lan}.2"
+        # From where the public network sees it.
+        self.seen_at = self.local if untranslated else self.outside
+        self.lan = f"{lan}.0/24"
         if kind == "double":
             self.behind_a_carrier(lan)
         else:
@@ -257,6 +307,9 @@ class Site:
                 oifname "wan0" jump postrouting_miniupnpd; }
               chain postrouting_miniupnpd { }
             }""")
+        self.start_upnp(lan)
+
+    def start_upnp(self, lan):
         config = self.upnp_config()
         with open(config, "w") as file:
             file.write(f"""
@@ -289,12 +342,19 @@ deny 0-65535 0.0.0.0/0 0-65535
 
     def move(self, world):
         """The router gets another address outside. Old mappings go with the old address."""
-        old, self.outside = self.outside, f"20.0.113.{10 * self.number + 5}"
+        if self.kind in ("open", "firewall"):
+            raise RuntimeError("what is not translated does not move with its router")
+        old, self.outside = self.outside, self.moved_to
+        self.seen_at = self.outside
         # Removed first: with the first address of a network its others go.
         within(self.router, "ip", "addr", "del", f"{old}/24", "dev", "wan0")
         within(self.router, "ip", "addr", "add", f"{self.outside}/24", "dev", "wan0")
-        if self.kind in ("open", "firewall"):
-            raise RuntimeError("what is not translated does not move with its router")
+        if self.kind == "mapped":
+            # Its ports belong to the address that it had.
+            daemon = self.processes.pop()
+            daemon.terminate()
+            daemon.wait()
+            self.start_upnp(self.lan.removesuffix(".0/24"))
         # Its ways went with its address.
         self.tell_routes(world)
         self.forget()

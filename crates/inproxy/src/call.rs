@@ -13,6 +13,8 @@ use hyper_util::rt::TokioIo;
 use peerage_core::wire::{ReadError, TooLong};
 use peerage_core::{Blame, Detail, Failure, Kind, Retry, Stage};
 use peerage_net::{Connector as _, Direct, ReachError};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
@@ -136,6 +138,20 @@ fn broken(error: impl fmt::Display) -> CallError {
     CallError::Broken {
         why: error.to_string().into(),
     }
+}
+
+/// How long a connection to the broker may be silent before the system asks for a sign of life, and
+/// how often it asks then. A router that forgot the connection learns it anew from that, or tells that
+/// it is gone; until then a volunteer that waits cannot be told of its client.
+const ALIVE_AFTER: Duration = Duration::from_secs(10);
+const ALIVE_EVERY: Duration = Duration::from_secs(3);
+
+fn keep_alive(stream: &TcpStream) {
+    let rule = TcpKeepalive::new()
+        .with_time(ALIVE_AFTER)
+        .with_interval(ALIVE_EVERY);
+    // A system without it notices later.
+    let _ = SockRef::from(stream).set_tcp_keepalive(&rule);
 }
 
 /// One HTTP connection to the broker. Dropping it during a call hangs up, which ends the call there.
@@ -327,6 +343,7 @@ impl BrokerClient {
             }
         }
         let connection = Direct.connect(&self.address.target, deadline).await?;
+        keep_alive(&connection.io);
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(16 << 10)
             .handshake(TokioIo::new(connection.io))

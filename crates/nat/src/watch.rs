@@ -1,4 +1,9 @@
-//! When to survey again: the network changed, the result is old, or there is none yet.
+//! When to survey again: the network changed, we are seen elsewhere, the result is old, or there is
+//! none yet.
+//!
+//! Behind the same router the address outside can change without a sign: a line that is dialled
+//! anew each night, a carrier's NAT. So between surveys one server is asked one question now and
+//! then, a **glance**: where it sees us.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -18,6 +23,12 @@ pub struct WatchRules {
     pub max_retry: Duration,
     /// How long the network must have been as it is. 2 s: addresses come one after another.
     pub settle: Duration,
+    /// How often to glance. 60 s: two datagrams of some 60 bytes, and whoever is dialled at an old
+    /// address is missed for a minute at most.
+    pub glance: Duration,
+    /// The least time between two surveys because of glances. 5 min: a NAT with many addresses
+    /// outside shows another one each time.
+    pub moved_pause: Duration,
 }
 
 impl Default for WatchRules {
@@ -27,6 +38,8 @@ impl Default for WatchRules {
             retry: Duration::from_secs(30),
             max_retry: Duration::from_secs(10 * 60),
             settle: Duration::from_secs(2),
+            glance: Duration::from_secs(60),
+            moved_pause: Duration::from_secs(5 * 60),
         }
     }
 }
@@ -47,6 +60,8 @@ pub enum Due {
     First,
     /// We are attached elsewhere.
     NetworkChanged,
+    /// A glance saw us elsewhere than the last survey.
+    Moved,
     /// The last left something unknown.
     Unknown,
     /// The last is old.
@@ -59,6 +74,7 @@ impl Due {
         match self {
             Self::First => "there was none yet",
             Self::NetworkChanged => "the network changed",
+            Self::Moved => "we are seen at another address",
             Self::Unknown => "the last left something unknown",
             Self::Old => "the last is old",
         }
@@ -80,6 +96,8 @@ pub struct Watch {
     last: Option<Report>,
     unknowns: u32,
     due: Option<(Instant, Due)>,
+    glance_at: Option<Instant>,
+    moved_at: Option<Instant>,
 }
 
 impl Watch {
@@ -94,6 +112,8 @@ impl Watch {
             last: None,
             unknowns: 0,
             due: None,
+            glance_at: None,
+            moved_at: None,
         }
     }
 
@@ -107,6 +127,8 @@ impl Watch {
         self.changed_at = Some(now);
         self.is_spoilt = self.is_running;
         self.last = None;
+        self.glance_at = None;
+        self.moved_at = None;
         self.unknowns = 0;
         let why = if was_attached {
             Due::NetworkChanged
@@ -145,7 +167,42 @@ impl Watch {
             (self.rules.interval, Due::Old)
         };
         self.due = Some((now + wait, why));
+        // Without an address there is nothing to compare with.
+        self.glance_at = report.external.map(|_| now + self.rules.glance);
         self.last = Some(report);
+        true
+    }
+
+    /// Whether to glance now: to ask one server that answered where it sees us. It counts as asked.
+    pub fn poll_glance(&mut self, now: Instant) -> bool {
+        if self.is_running || self.glance_at.is_none_or(|at| now < at) {
+            return false;
+        }
+        self.glance_at = Some(now + self.rules.glance);
+        true
+    }
+
+    /// A glance ended; `None` without an answer, which proves nothing. True if we are elsewhere than
+    /// the last survey saw us: then another is due, at once or when one is due to glances again.
+    pub fn handle_glance(&mut self, now: Instant, seen: Option<IpAddr>) -> bool {
+        let (Some(seen), Some(last)) = (seen, &self.last) else {
+            return false;
+        };
+        let is_known = last
+            .externals
+            .iter()
+            .chain(&last.external)
+            .any(|at| at.ip() == seen);
+        if is_known {
+            return false;
+        }
+        let at = self
+            .moved_at
+            .map_or(now, |at| now.max(at + self.rules.moved_pause));
+        if self.due.is_none_or(|(due_at, _)| at < due_at) {
+            self.moved_at = Some(at);
+            self.due = Some((at, Due::Moved));
+        }
         true
     }
 
@@ -168,10 +225,14 @@ impl Watch {
         self.attachment
     }
 
-    /// When to call [`Self::poll_due`].
+    /// When to call [`Self::poll_due`] and [`Self::poll_glance`].
     pub fn poll_timeout(&self) -> Option<Wakeup> {
-        let (at, why) = self.due.filter(|_| !self.is_running)?;
-        let why = why.words();
+        if self.is_running {
+            return None;
+        }
+        let due = self.due.map(|(at, why)| (at, why.words()));
+        let glance = self.glance_at.map(|at| (at, "a look at where we are seen"));
+        let (at, why) = due.into_iter().chain(glance).min_by_key(|(at, _)| *at)?;
         Some(Wakeup { at, why })
     }
 }

@@ -9,13 +9,14 @@ mod router;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use peerage_core::nat::PortMappings;
 use peerage_core::{Detail, Endpoint, Failure, Kind, PeerText, Reason, Stage};
 use peerage_nat::Family;
 use peerage_nat::watch::Attachment;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -225,7 +226,20 @@ pub struct MapperPlan {
 pub struct Mapper {
     mappings: watch::Receiver<Mappings>,
     close: mpsc::Sender<()>,
+    hurry: Hurry,
     task: JoinHandle<()>,
+}
+
+/// Makes a mapper renew everything at once: our router seems to have another outside, or may have
+/// forgotten.
+#[derive(Clone, Debug, Default)]
+pub struct Hurry(Arc<Notify>);
+
+impl Hurry {
+    /// Now.
+    pub fn up(&self) {
+        self.0.notify_one();
+    }
 }
 
 impl Mapper {
@@ -238,10 +252,12 @@ impl Mapper {
         let asking = asking.map(|wanted| (*wanted, State::Asking)).collect();
         let (sender, mappings) = watch::channel(Mappings(asking));
         let (close, closed) = mpsc::channel(1);
-        let task = tokio::spawn(run(plan, sender, closed));
+        let hurry = Hurry::default();
+        let task = tokio::spawn(run(plan, sender, closed, hurry.clone()));
         Self {
             mappings,
             close,
+            hurry,
             task,
         }
     }
@@ -254,6 +270,11 @@ impl Mapper {
     /// To be told of changes.
     pub fn subscribe(&self) -> watch::Receiver<Mappings> {
         self.mappings.clone()
+    }
+
+    /// For whoever learns that the router has changed.
+    pub fn hurry(&self) -> Hurry {
+        self.hurry.clone()
     }
 
     /// Gives every port back; within 5 s.
@@ -273,7 +294,12 @@ struct Port {
     failures: u32,
 }
 
-async fn run(plan: MapperPlan, sender: watch::Sender<Mappings>, mut closed: mpsc::Receiver<()>) {
+async fn run(
+    plan: MapperPlan,
+    sender: watch::Sender<Mappings>,
+    mut closed: mpsc::Receiver<()>,
+    hurry: Hurry,
+) {
     let mut attachment = local::attachment(Family::V4);
     let mut ports: Vec<Port> = plan
         .wanted
@@ -307,6 +333,11 @@ async fn run(plan: MapperPlan, sender: watch::Sender<Mappings>, mut closed: mpsc
         tokio::select! {
             // The mapper is closed or dropped.
             _ = closed.recv() => break,
+            () = hurry.0.notified() => {
+                for port in &mut ports {
+                    port.next_at = Instant::now();
+                }
+            }
             () = sleep_until(next_at.map_or(look_at, |at| at.min(look_at))) => {}
         }
         let here = local::attachment(Family::V4);

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use peerage_core::nat::{NatType, NetworkType, PortMappings};
 use peerage_core::{Endpoint, Failure as _, Reason};
+use peerage_nat::survey::{Outcome, ServerReport};
 use peerage_nat::watch::{Attachment, Due, WatchRules};
 use peerage_nat::{Family, Report, Settings, Watch};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{local, survey};
+use crate::{glance, local, survey};
 
 /// Gives 16 unpredictable bytes each time.
 pub type Seeds = Box<dyn FnMut() -> [u8; 16] + Send>;
@@ -183,11 +184,37 @@ async fn run(mut plan: Plan, sender: watch::Sender<Observed>) {
                 seen.report = counts.then_some(report);
             });
         }
+        for (family, watch) in &mut watches {
+            if !watch.poll_glance(Instant::now().into_std()) {
+                continue;
+            }
+            let Some(server) = watch.last().and_then(who_answered) else {
+                continue;
+            };
+            let seen = glance::glance(server, plan.bind, (plan.seeds)()).await;
+            let now = Instant::now().into_std();
+            // What was seen from another network says nothing of this one.
+            if local::attachment(*family) == watch.attachment() {
+                watch.handle_glance(now, seen);
+            }
+        }
         let timeouts = watches.iter().filter_map(|(_, watch)| watch.poll_timeout());
         let due_at = timeouts.map(|wakeup| Instant::from_std(wakeup.at)).min();
         let look_at = looked_at + plan.look;
         sleep_until(due_at.map_or(look_at, |due_at| due_at.min(look_at))).await;
     }
+}
+
+/// A server of a survey that answered.
+fn who_answered(report: &Report) -> Option<Endpoint> {
+    let answered = |server: &ServerReport| {
+        let mut trials = report.trials.iter();
+        trials.any(|trial| {
+            trial.to == server.at && matches!(trial.outcome, Some(Outcome::Answered { .. }))
+        })
+    };
+    let server = report.servers.iter().find(|server| answered(server));
+    server.map(|server| server.at)
 }
 
 /// The servers' addresses, and why some have none.

@@ -3,9 +3,11 @@
 #![cfg(test)]
 #![cfg(target_os = "linux")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread;
 
 use serde_json::Value;
 
@@ -270,4 +272,66 @@ fn a_node_without_discovery_says_what_it_tells_and_a_missing_router_is_said() {
     let lines = lines(&mapped);
     let mapping = lines.iter().find(|line| line["type"] == "mapping").unwrap();
     assert_eq!(mapping["state"], "failed", "nobody there gives ports");
+}
+
+/// A SOCKS5 proxy (RFC 1928, RFC 1929) for one connection, which goes nowhere: gives the request's
+/// kind of address and the address.
+fn socks() -> (String, thread::JoinHandle<(u8, Vec<u8>)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    let serving = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut say = stream.try_clone().unwrap();
+        let mut take = |len: usize| {
+            let mut bytes = vec![0; len];
+            stream.read_exact(&mut bytes).unwrap();
+            bytes
+        };
+        let count = take(2)[1];
+        let methods = take(count.into());
+        let method = if methods.contains(&2) { 2 } else { 0 };
+        say.write_all(&[5, method]).unwrap();
+        if method == 2 {
+            let len = take(2)[1];
+            take(len.into());
+            let len = take(1)[0];
+            take(len.into());
+            say.write_all(&[1, 0]).unwrap();
+        }
+        let kind = take(4)[3];
+        let len = if kind == 3 { take(1)[0] } else { 4 };
+        let address = take(len.into());
+        take(2);
+        say.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+        (kind, address)
+    });
+    (at, serving)
+}
+
+#[test]
+fn doctor_tells_whether_a_proxy_resolves_names_and_asks_nobody_else() {
+    let (at, serving) = socks();
+    let url = format!("socks5h://{at}");
+    let name = "peer.invalid:8233";
+    let output = run(&["doctor", "--proxy", &url, "--through", name, "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let shown = lines(&output);
+    assert_eq!(shown.len(), 1, "no NAT, no router");
+    assert_eq!(shown[0]["type"], "proxy");
+    assert_eq!(
+        (&shown[0]["works"], &shown[0]["resolves_names"]),
+        (&Value::Bool(true), &Value::Bool(true))
+    );
+    let (kind, address) = serving.join().unwrap();
+    assert_eq!(
+        (kind, &*address),
+        (3, &b"peer.invalid"[..]),
+        "the name, not an address"
+    );
+    // Nobody listens there any more.
+    let output = run(&["doctor", "--proxy", &url, "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let shown = lines(&output);
+    assert_eq!(shown[0]["works"], false);
+    assert_eq!(shown[0]["reason"]["kind"], "refused");
 }

@@ -2,6 +2,9 @@
 //!
 //! All of [`peerage_inproxy`], and the terms of the matcher that its messages are in.
 
+mod attached;
+
+pub use self::attached::{Attach, Attached};
 pub use peerage_inproxy::*;
 pub use peerage_matcher as matcher;
 

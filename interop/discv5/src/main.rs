@@ -1,8 +1,8 @@
 //! A discovery node made of the published `discv5` crate, for conformance runs.
 //!
 //! ```text
-//! discv5-peer serve [--key HEX] [--port N] [--boot ENR]... [--for SECONDS]
-//! discv5-peer ask ENR [--times N] [--payload TEXT] [--again]
+//! discv5-peer serve [--ip ADDR] [--key HEX] [--port N] [--boot ENR]... [--for SECONDS]
+//! discv5-peer ask ENR [--ip ADDR] [--times N] [--payload TEXT] [--again]
 //! ```
 //!
 //! `serve` prints its record and answers TALK requests of the protocol `echo`. `ask` sends PINGs
@@ -23,6 +23,7 @@ type Enr = enr::Enr<CombinedKey>;
 struct Args {
     ask: Option<Enr>,
     key: Option<[u8; 32]>,
+    ip: Ipv4Addr,
     port: u16,
     boot: Vec<Enr>,
     seconds: u64,
@@ -37,6 +38,7 @@ fn args() -> Result<Args, String> {
     let mut args = Args {
         ask: None,
         key: None,
+        ip: Ipv4Addr::LOCALHOST,
         port: 0,
         boot: Vec::new(),
         seconds: 100,
@@ -62,6 +64,7 @@ fn args() -> Result<Args, String> {
                 hex::decode_to_slice(&value, &mut key).map_err(|error| error.to_string())?;
                 args.key = Some(key);
             }
+            "--ip" => args.ip = value.parse().map_err(|_| "--ip wants an IPv4 address")?,
             "--port" => args.port = number()? as u16,
             "--boot" => args.boot.push(value.parse()?),
             "--for" => args.seconds = number()?,
@@ -79,8 +82,8 @@ fn say(kind: &str, mut body: Value) {
 }
 
 /// A port that was free a moment ago: the record has to name it before the socket is bound.
-fn free_port() -> std::io::Result<u16> {
-    std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?
+fn free_port(ip: Ipv4Addr) -> std::io::Result<u16> {
+    std::net::UdpSocket::bind((ip, 0))?
         .local_addr()
         .map(|addr| addr.port())
 }
@@ -91,16 +94,16 @@ async fn start(args: &Args) -> Result<Discv5, String> {
         None => CombinedKey::generate_secp256k1(),
     };
     let port = match args.port {
-        0 => free_port().map_err(|error| error.to_string())?,
+        0 => free_port(args.ip).map_err(|error| error.to_string())?,
         port => port,
     };
     let enr = enr::Enr::builder()
-        .ip4(Ipv4Addr::LOCALHOST)
+        .ip4(args.ip)
         .udp4(port)
         .build(&key)
         .map_err(|error| error.to_string())?;
     let listen = ListenConfig::Ipv4 {
-        ip: Ipv4Addr::LOCALHOST,
+        ip: args.ip,
         port,
     };
     let config = ConfigBuilder::new(listen).request_timeout(Duration::from_secs(2)).build();

@@ -18,11 +18,11 @@ use crate::description::Description;
 use crate::destination::SignedEntry;
 use crate::keys::SignerKey;
 use crate::message::{Call, Offer, Reply};
+use crate::network::NetworkNow;
 use crate::opening::{self, OpeningError};
 use crate::outside::Outside;
 use crate::proof;
 use crate::transport::{Channel, Prepared as _, Role, Transport, TransportError};
-use crate::volunteer::OwnNetwork;
 
 pub use local::{LocalEvent, Login, serve_socks, serve_tcp};
 
@@ -39,7 +39,7 @@ pub enum Where {
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     /// Its network.
-    pub network: OwnNetwork,
+    pub network: NetworkNow,
     /// Where it asks.
     pub compartments: Where,
     /// In personal compartments: the keys of the volunteers it knows, from pairings. An answer that none of
@@ -62,7 +62,7 @@ impl ClientConfig {
     /// A client that asks there with these entries; the rest as by default.
     pub fn new(compartments: Where, entries: Vec<Bytes>) -> Self {
         Self {
-            network: OwnNetwork::default(),
+            network: NetworkNow::default(),
             compartments,
             pins: Vec::new(),
             entries,
@@ -355,8 +355,9 @@ impl<T: Transport> Inner<T> {
             Where::Personal(ids) => (ids.clone(), Vec::new()),
         };
         let description = prepared.description().encode().map_err(CallError::from)?;
+        let network = self.config.network.now().for_socket(prepared.is_mapped());
         let offer = Offer {
-            network: self.config.network.with(&self.transport),
+            network: network.with(&self.transport),
             wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
             personal,
             common,

@@ -70,6 +70,11 @@ pub trait Prepared: Send + 'static {
     /// What the other end must be told.
     fn description(&self) -> &Description;
 
+    /// Whether a port of the router leads to it.
+    fn is_mapped(&self) -> bool {
+        false
+    }
+
     /// Reaches the other end, whose fingerprint must be the described one, over the transport that
     /// was taken.
     ///

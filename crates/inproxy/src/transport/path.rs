@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::check::{Checks, Heard};
 use super::{Role, TransportError, stun};
 use crate::description::{Candidate, CandidateKind, Description};
+use crate::network::MappedPorts;
 use crate::outside::Outside;
 
 /// How long STUN servers are waited for, all together.
@@ -21,6 +22,23 @@ const STUN_WAIT: Duration = Duration::from_millis(800);
 pub(super) struct Gather {
     pub(super) advertised: Vec<Endpoint>,
     pub(super) stun: Vec<Endpoint>,
+}
+
+/// A socket at a mapped port that nobody else uses now, if there is one, and where others reach it;
+/// else at any port.
+pub(super) async fn bind(
+    ip: IpAddr,
+    ports: Option<&MappedPorts>,
+) -> io::Result<(UdpSocket, Option<Endpoint>)> {
+    let ports = ports.map(|ports| ports.borrow().clone());
+    for port in ports.unwrap_or_default() {
+        // A port in use carries another connection.
+        if let Ok(socket) = UdpSocket::bind(SocketAddr::new(ip, port.local)).await {
+            return Ok((socket, Some(port.outside)));
+        }
+    }
+    let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).await?;
+    Ok((socket, None))
 }
 
 /// The addresses at which this socket may be reached.

@@ -1,6 +1,6 @@
 //! The transports over UDP: a socket for each match, and over it whichever was taken.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use peerage_core::Endpoint;
@@ -14,6 +14,7 @@ use super::tls::Identity;
 use super::webrtc;
 use super::{Channel, Prepared, Role, Transport, TransportError, quic, socket_error};
 use crate::description::{CheckKey, Description, TransportKind};
+use crate::network::MappedPorts;
 use crate::outside::Outside;
 
 /// How sockets are opened, and what is spoken over them.
@@ -53,13 +54,25 @@ impl Default for UdpConfig {
 #[derive(Clone, Debug)]
 pub struct Udp {
     config: UdpConfig,
+    ports: Option<MappedPorts>,
     outside: Outside,
 }
 
 impl Udp {
     /// UDP of this configuration.
     pub const fn new(config: UdpConfig, outside: Outside) -> Self {
-        Self { config, outside }
+        Self {
+            config,
+            ports: None,
+            outside,
+        }
+    }
+
+    /// With ports that the router has mapped: sockets are bound to those first.
+    #[must_use]
+    pub fn with_ports(mut self, ports: MappedPorts) -> Self {
+        self.ports = Some(ports);
+        self
     }
 }
 
@@ -71,6 +84,7 @@ pub struct PreparedUdp {
     #[cfg(feature = "webrtc")]
     pub(super) certificate: Option<webrtc::Certificate>,
     pub(super) description: Description,
+    is_mapped: bool,
     pub(super) outside: Outside,
     pub(super) silence: Duration,
     pub(super) speaks: Versions,
@@ -84,11 +98,12 @@ impl Transport for Udp {
     }
 
     async fn prepare(&self) -> Result<PreparedUdp, TransportError> {
-        let addr = SocketAddr::new(self.config.bind, 0);
-        let socket = UdpSocket::bind(addr).await.map_err(socket_error)?;
+        let bound = path::bind(self.config.bind, self.ports.as_ref()).await;
+        let (socket, mapped) = bound.map_err(socket_error)?;
         let identity = Identity::new(&self.outside.bytes())?;
+        let advertised = mapped.iter().chain(&self.config.advertised);
         let from = Gather {
-            advertised: self.config.advertised.clone(),
+            advertised: advertised.copied().collect(),
             stun: self.config.stun.clone(),
         };
         let candidates = path::gather(&socket, &from, self.outside).await;
@@ -113,6 +128,7 @@ impl Transport for Udp {
             #[cfg(feature = "webrtc")]
             certificate,
             description,
+            is_mapped: mapped.is_some(),
             outside: self.outside,
             silence: self.config.silence,
             speaks: self.speaks(),
@@ -123,6 +139,10 @@ impl Transport for Udp {
 impl Prepared for PreparedUdp {
     fn description(&self) -> &Description {
         &self.description
+    }
+
+    fn is_mapped(&self) -> bool {
+        self.is_mapped
     }
 
     async fn connect(

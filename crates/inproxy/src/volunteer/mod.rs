@@ -10,44 +10,23 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use peerage_core::{Failure as _, Retry};
-use peerage_matcher::{CompartmentId, ConnectionId, NatType, NetworkType, PortMappings};
+use peerage_matcher::{CompartmentId, ConnectionId};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::call::{BrokerClient, CallError, HeldLine};
-use crate::message::{Announce, Call, Matched, Network, Reply, Waiting};
+use crate::message::{Announce, Call, Matched, Reply, Waiting};
+use crate::network::NetworkNow;
 use crate::opening::Verdict;
 use crate::policy::{AllowList, Forbidden};
 use crate::transport::{Path, Relayed, Throttle, Transport, TransportError};
 
-/// What a party says of its network: as configured, or unknown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OwnNetwork {
-    /// The NAT.
-    pub nat: NatType,
-    /// Ports mapped at the router.
-    pub mappings: PortMappings,
-    /// What kind of network.
-    pub kind: NetworkType,
-}
-
-impl OwnNetwork {
-    pub(crate) fn with<T: Transport>(self, transport: &T) -> Network {
-        Network {
-            nat: self.nat,
-            mappings: self.mappings,
-            kind: self.kind,
-            transports: transport.speaks(),
-        }
-    }
-}
-
 /// What a volunteer gives, and to whom.
 #[derive(Clone, Debug)]
 pub struct VolunteerConfig {
-    /// Its network.
-    pub network: OwnNetwork,
+    /// Its network. When it changes, announcements that wait are made anew.
+    pub network: NetworkNow,
     /// What its clients may reach.
     pub allow: AllowList,
     /// Personal compartments; none: the broker's common one.
@@ -74,7 +53,7 @@ pub struct VolunteerConfig {
 impl Default for VolunteerConfig {
     fn default() -> Self {
         Self {
-            network: OwnNetwork::default(),
+            network: NetworkNow::default(),
             allow: AllowList::default(),
             personal: Vec::new(),
             connections: 16,
@@ -267,12 +246,15 @@ impl<T: Transport> Inner<T> {
     /// One slot: announces, serves, and again.
     async fn slot(&self, mut stopped: watch::Receiver<bool>) -> Stopped {
         let mut wait = LEAST_WAIT;
+        let mut network = self.config.network.clone();
         loop {
             if self.throttle.is_used_up() {
                 return Stopped::UsedUp;
             }
             let announced = tokio::select! {
                 announced = self.announce() => announced,
+                // Whoever is matched by what is true no longer may never be reached.
+                () = network.changed() => continue,
                 _ = stopped.wait_for(|stopped| *stopped) => return Stopped::Asked,
             };
             match announced {
@@ -317,8 +299,10 @@ impl<T: Transport> Inner<T> {
         let _permit = self.announcing.acquire().await;
         let wait = self.config.announce_wait;
         let active = self.totals.active.load(Ordering::Relaxed);
+        let network = self.config.network.now();
+        let network = network.for_connections(active + self.config.announcing);
         let call = Call::Announce(Announce {
-            network: self.config.network.with(&self.transport),
+            network: network.with(&self.transport),
             load: u16::try_from(active).unwrap_or(u16::MAX),
             wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
             personal: self.config.personal.clone(),

@@ -170,7 +170,12 @@ async fn watch(
             Ok(()) = told.changed() => {
                 let told = told.borrow_and_update().clone();
                 if json {
-                    out.json("external", told_json(&told))?;
+                    let mut body = told_json(&told);
+                    // The record says it already; without a service there is none.
+                    if let Ok(own) = running.handle.record().await {
+                        extend(&mut body, Some(node_json(&own)));
+                    }
+                    out.json("external", body)?;
                 } else {
                     let mark = out.tone(Tone::Quiet, "external");
                     out.line(format!("{mark}  {}", told_words(&told)))?;

@@ -1,5 +1,6 @@
 //! `peerage doctor`: what outsiders see of this machine.
 
+mod proxy;
 mod show;
 pub(crate) mod truth;
 
@@ -25,12 +26,14 @@ use crate::output::{Exit, Failed, Out};
 who is not named: `peerage broker stun` is such a server. With --map the router is asked for ports,
 which are given back at the end.
 
-Exit code: 0 if the type of NAT is known wherever there is a way out, 1 if something is unknown.
+Exit code: 0 if the type of NAT is known wherever there is a way out, 1 if something is unknown. Of a
+proxy alone: 0 if it does what was asked of it.
 
 Examples:
   peerage doctor --stun stun.example.org
   peerage doctor --stun 192.0.2.1:3478 --map 9000/udp --json
-  peerage doctor --stun stun.example.org --watch --for 1h"
+  peerage doctor --stun stun.example.org --watch --for 1h
+  peerage doctor --proxy socks5h://127.0.0.1:9050 --through example.org:443"
 )]
 pub(crate) struct Args {
     /// A STUN server with two addresses; may be given several times. All must agree.
@@ -48,6 +51,9 @@ pub(crate) struct Args {
     /// The router, where the system does not tell.
     #[arg(long, value_name = "ADDR")]
     router: Option<IpAddr>,
+
+    #[command(flatten)]
+    proxy: proxy::ProxyArgs,
 
     /// Go on, and show each change.
     #[arg(long)]
@@ -89,6 +95,11 @@ fn wanted(text: &str) -> Result<Wanted, String> {
 }
 
 pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
+    let proxied = proxy::check(&args.proxy, out, args.json).await?;
+    if let (Some(works), true) = (proxied, args.servers.is_empty() && args.wanted.is_empty()) {
+        // Whoever asks for the proxy alone wants nothing to go around it.
+        return Ok(if works { Exit::Yes } else { Exit::No });
+    }
     let plan = MapperPlan {
         wanted: args.wanted.clone(),
         router: args.router,
@@ -102,7 +113,10 @@ pub(crate) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
         }
     };
     let result = tokio::select! {
-        result = work => result,
+        result = work => result.map(|exit| match (exit, proxied) {
+            (Exit::Yes, Some(false)) => Exit::No,
+            (exit, _) => exit,
+        }),
         // The router is to have its ports back.
         _ = ctrl_c() => Ok(Exit::Interrupted),
     };

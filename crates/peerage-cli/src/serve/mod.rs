@@ -267,6 +267,9 @@ pub(crate) async fn run(args: Args, tables: Tables, out: &mut Out) -> Result<Exi
                 }
             },
             () = any_tells_otherwise(&nodes) => {
+                for node in &mut nodes {
+                    node.follow().await;
+                }
                 remember(&mut log, &plan.data, &nodes, &mut truths)?;
             }
             () = at(deadline) => break Exit::Yes,

@@ -45,6 +45,8 @@ pub(super) struct Running {
     node: Box<dyn Served>,
     discovery: Option<find::Handle>,
     telling: Option<Telling>,
+    /// Where peers are told to dial us.
+    dialable: Option<Endpoint>,
     /// The tables of its network, as they were read last.
     tables: String,
 }
@@ -117,7 +119,7 @@ impl Running {
     /// Reads the tables anew. If they are others, or what is claimed is, the node is made ready for
     /// them; nothing has changed yet.
     pub(super) fn prepare(&self, plan: &NodePlan, claims: bool) -> Result<Renewal, Failed> {
-        let (tables, apply) = self.node.prepare(plan)?;
+        let (tables, apply) = self.node.prepare(plan, self.dialable)?;
         let differ = tables != self.tables;
         let forks = match &self.discovery {
             Some(_) => Some(greeter::<Ethereum>(plan)?.local().forks(data::now().wall)),
@@ -143,6 +145,21 @@ impl Running {
         }
         self.tables = tables;
         changed.unwrap_or_default()
+    }
+
+    /// Peers met from now on are told where we are decided to be. A node with discovery has a record
+    /// that says it.
+    pub(super) async fn follow(&mut self) {
+        if self.discovery.is_some() {
+            return;
+        }
+        let Some(told) = self.told() else { return };
+        let chosen = told.decisions.iter().find_map(|decision| decision.chosen);
+        let at = chosen.map(|chosen| chosen.endpoint);
+        if at != self.dialable {
+            self.dialable = at;
+            self.node.announce(at).await;
+        }
     }
 
     /// Says goodbye to everybody.
@@ -176,13 +193,35 @@ trait Served: Send + Sync {
     fn grant(&self, turn: Turn) -> BoxFuture<'_, Result<Changed, Failed>>;
 
     /// The tables as they are now, and how the node takes them up.
-    fn prepare(&self, plan: &NodePlan) -> Result<(String, Apply), Failed>;
+    fn prepare(&self, plan: &NodePlan, at: Option<Endpoint>) -> Result<(String, Apply), Failed>;
+
+    /// See [`Running::follow`].
+    fn announce(&self, at: Option<Endpoint>) -> Apply;
 
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
 
-/// A node's handle, and where it says that it can be dialled.
-struct Typed<N: Keeps>(HandleOf<N>, Option<Endpoint>);
+/// A node's handle, and how it greets now.
+struct Typed<N: Keeps>(HandleOf<N>, Arc<Mutex<Greeter<N>>>);
+
+impl<N: Keeps + Described> Typed<N> {
+    /// The node greets like this from now on.
+    fn apply(&self, greeter: Greeter<N>) -> Apply {
+        let (handle, now) = (self.0.clone(), Arc::clone(&self.1));
+        Box::pin(async move {
+            // Only whoever panics with it leaves it unusable.
+            if let Ok(mut now) = now.lock() {
+                *now = greeter.clone();
+            }
+            let change = Change {
+                network: Some(Keeper::judging(greeter)),
+                ..Change::default()
+            };
+            // A change without a wish is refused by nobody.
+            handle.reconfigure(change).await.ok()?.ok()
+        })
+    }
+}
 
 impl<N: Keeps + Described> Served for Typed<N> {
     fn grant(&self, turn: Turn) -> BoxFuture<'_, Result<Changed, Failed>> {
@@ -197,19 +236,18 @@ impl<N: Keeps + Described> Served for Typed<N> {
         })
     }
 
-    fn prepare(&self, plan: &NodePlan) -> Result<(String, Apply), Failed> {
+    fn prepare(&self, plan: &NodePlan, at: Option<Endpoint>) -> Result<(String, Apply), Failed> {
         let mut greeter = greeter::<N>(plan)?;
-        N::set_listen_addr(greeter.local_mut(), self.1);
-        let handle = self.0.clone();
-        let apply = Box::pin(async move {
-            let change = Change {
-                network: Some(Keeper::judging(greeter)),
-                ..Change::default()
-            };
-            // A change without a wish is refused by nobody.
-            handle.reconfigure(change).await.ok()?.ok()
-        });
-        Ok((tables::<N>(plan)?, apply))
+        N::set_listen_addr(greeter.local_mut(), at);
+        Ok((tables::<N>(plan)?, self.apply(greeter)))
+    }
+
+    fn announce(&self, at: Option<Endpoint>) -> Apply {
+        let Ok(mut greeter) = self.1.lock().map(|now| now.clone()) else {
+            return Box::pin(std::future::ready(None));
+        };
+        N::set_listen_addr(greeter.local_mut(), at);
+        self.apply(greeter)
     }
 
     fn figures(&self) -> BoxFuture<'_, Option<Overview>> {
@@ -544,7 +582,8 @@ fn run<N: Wired + Described>(
     }
     let started = node.start();
     let (handle, events) = started.map_err(|error| environment(error, "cannot start the node"))?;
-    let served = Typed::<N>(handle.clone(), plan.dialable(&addrs));
+    let served = Typed::<N>(handle.clone(), Arc::new(Mutex::new(greeter.clone())));
+    let dialable = plan.dialable(&addrs);
     let record = launch.record;
     let running = Running {
         realm,
@@ -554,6 +593,7 @@ fn run<N: Wired + Described>(
         node: Box::new(served),
         discovery: None,
         telling: None,
+        dialable,
         tables: tables::<N>(plan)?,
     };
     let follower = Follower {

@@ -1,12 +1,13 @@
 //! Tells the truth about where a node is: its record follows what is decided.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use peerage_core::{Endpoint, Failure as _, Reason};
 use peerage_discv5::record;
 use peerage_find::{Handle, Sockets};
 use peerage_nat::{Decision, External, Family, Source};
-use peerage_outside::mapping::{Mapper, MapperPlan, Mappings, Transport, Wanted};
+use peerage_outside::mapping::{Hurry, Mapper, MapperPlan, Mappings, Transport, Wanted};
 use peerage_outside::{Observed, Observer, Plan};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -134,6 +135,8 @@ impl Advertiser {
             external,
             handle,
             mappings: mapper.as_ref().map(Mapper::subscribe),
+            hurry: mapper.as_ref().map(Mapper::hurry),
+            seen_at: None,
             observer,
             tcp: plan.tcp,
         };
@@ -172,6 +175,9 @@ struct Teller {
     external: External,
     handle: Option<Handle>,
     mappings: Option<watch::Receiver<Mappings>>,
+    hurry: Option<Hurry>,
+    /// Where the last survey saw us.
+    seen_at: Option<IpAddr>,
     observer: Option<Observer>,
     tcp: Option<u16>,
 }
@@ -190,6 +196,7 @@ impl Teller {
                 .as_ref()
                 .map(Observer::now)
                 .unwrap_or_default();
+            self.follow(&observed);
             if self.gather(&mappings, &observed).await.is_none() {
                 return;
             }
@@ -233,6 +240,18 @@ impl Teller {
                 // Without a mapper nothing changes any more.
                 is_there = mapped => if !is_there { self.mappings = None },
             }
+        }
+    }
+
+    /// A router with another outside may have forgotten our ports, and says another address of them.
+    fn follow(&mut self, observed: &Observed) {
+        let Some(report) = &observed.v4.report else {
+            return;
+        };
+        let seen_at = report.external.map(|at| at.ip());
+        let before = std::mem::replace(&mut self.seen_at, seen_at);
+        if let (Some(hurry), true) = (&self.hurry, before.is_some() && before != seen_at) {
+            hurry.up();
         }
     }
 

@@ -8,9 +8,10 @@ use peerage::inproxy::transport::End;
 use peerage::net::Target;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::signal::ctrl_c;
 use tokio::sync::mpsc;
 
-use super::through::ThroughArgs;
+use super::through::{ThroughArgs, network};
 use crate::output::{Exit, Failed, Out, environment, millis, millis_json, reason_json};
 
 #[derive(Debug, clap::Args)]
@@ -46,7 +47,7 @@ pub(in crate::broker) struct Args {
 const EVENTS: usize = 256;
 
 pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
-    let dialer = args.through.dialer()?;
+    let (dialer, attached) = args.through.dialer().await?;
     let listener = TcpListener::bind(args.listen).await;
     let listener = listener.map_err(|error| environment(error, format!("{}", args.listen)))?;
     let at = listener
@@ -65,17 +66,28 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
             None => serve_socks(listener, dialer, None, sender, never).await,
         }
     });
-    while let Some(event) = events.recv().await {
+    let mut known = attached.network();
+    let exit = loop {
+        let event = tokio::select! {
+            _ = ctrl_c() => break Exit::Interrupted,
+            () = known.changed() => {
+                network(out, &attached, args.json)?;
+                continue;
+            }
+            event = events.recv() => event,
+        };
+        // It serves for ever; only a bug ends it.
+        let Some(event) = event else { break Exit::No };
         let (words, fields) = described(&event);
         if args.json {
             out.json("event", fields)?;
         } else {
             out.line(words)?;
         }
-    }
-    // It serves for ever; only a bug ends it.
-    let _ = serving.await;
-    Ok(Exit::No)
+    };
+    serving.abort();
+    attached.close().await;
+    Ok(exit)
 }
 
 fn described(event: &LocalEvent) -> (String, Value) {

@@ -43,7 +43,8 @@ pub(in crate::broker) struct Args {
 }
 
 pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
-    let dialer = args.through.dialer()?;
+    let (dialer, attached) = args.through.dialer().await?;
+    attached.ready().await;
     let deadline = Instant::now() + args.timeout;
     let mut waiting = None;
     let dialled = {
@@ -64,8 +65,9 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
             }
         }
     };
-    let network = args.through.end.network();
+    let network = attached.network().now();
     let nat = Nat::of(dialled.as_ref().err(), waiting.as_ref(), network);
+    attached.close().await;
     let path = dialled.as_ref().ok().map(|channel| channel.path());
     if args.json {
         let body = json!({

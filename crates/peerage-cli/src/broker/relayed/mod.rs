@@ -56,6 +56,6 @@ pub(super) async fn run(what: What, out: &mut Out) -> Result<Exit, Failed> {
 
 impl What {
     pub(super) const fn is_daemon(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Volunteer(_))
+        matches!(self, Self::Serve(_) | Self::Volunteer(_) | Self::Dial(_))
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use peerage::inproxy::broker::{
     Broker, BrokerConfig, Control, PostError, Report, ReportsUrl, post,
 };
-use peerage::inproxy::matcher::{Country, Rate};
+use peerage::inproxy::matcher::{Country, NatRule, Rate};
 use peerage::inproxy::{ActiveList, OUTSIDE, SignerKey, SignerSecret, StaticTable};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -61,6 +61,11 @@ pub(in crate::broker) struct Args {
     #[arg(long = "refuse-country", value_name = "CODE", value_parser = country)]
     refused: Vec<Country>,
 
+    /// Never introduce two whose NATs are unlikely to let them meet. They wait for somebody better,
+    /// and `broker explain` says so.
+    #[arg(long)]
+    require_nat: bool,
+
     /// How many offers one address may make a minute, half of them at once. Those behind one NAT share
     /// an address.
     #[arg(
@@ -104,6 +109,9 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
         signers,
         tags: args.tags.iter().cloned().collect(),
     };
+    if args.require_nat {
+        config.matcher.extras.nat = NatRule::Require;
+    }
     config.matcher.extras.refused_countries = args.refused.iter().copied().collect();
     if let Some(offers) = &mut config.matcher.extras.offer_limits {
         offers.rate = Some(Rate {

@@ -9,14 +9,15 @@ use peerage::inproxy::call::BrokerClient;
 use peerage::inproxy::client::{ClientConfig, Dialer, Where};
 use peerage::inproxy::matcher::{NatType, NetworkType};
 use peerage::inproxy::transport::{Udp, UdpConfig};
-use peerage::inproxy::volunteer::OwnNetwork;
 use peerage::inproxy::{
-    BrokerAddress, Invitation, OUTSIDE, Pairing, PartySecret, SignerKey, TransportKind,
+    Attach, Attached, BrokerAddress, Invitation, NetworkNow, OUTSIDE, OwnNetwork, Pairing,
+    PartySecret, SignerKey, TransportKind,
 };
-use peerage::{Route, UnixTime};
+use peerage::{Route, UnixTime, outside};
+use serde_json::json;
 
 use crate::args::span;
-use crate::output::{Failed, misused, progress, usage};
+use crate::output::{Failed, Out, environment, misused, progress, usage};
 
 /// How long the other end may be silent. A packet of ours that asks to be acknowledged, a fifth of that
 /// later, begins it anew once, so that a client is told of a volunteer that vanished within 1 s.
@@ -37,6 +38,18 @@ pub(super) enum NatArg {
     Symmetric,
 }
 
+impl NatArg {
+    const fn nat(self) -> NatType {
+        match self {
+            Self::Unknown => NatType::UNKNOWN,
+            Self::Open => NatType::OPEN,
+            Self::Restricted => NatType::RESTRICTED,
+            Self::PortRestricted => NatType::PORT_RESTRICTED,
+            Self::Symmetric => NatType::SYMMETRIC,
+        }
+    }
+}
+
 /// What is known of a network.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum NetworkKindArg {
@@ -44,6 +57,18 @@ pub(super) enum NetworkKindArg {
     Wired,
     Wifi,
     Mobile,
+}
+
+impl NetworkKindArg {
+    /// Unknown is for the system to tell.
+    const fn declared(self) -> Option<NetworkType> {
+        match self {
+            Self::Unknown => None,
+            Self::Wired => Some(NetworkType::Wired),
+            Self::Wifi => Some(NetworkType::Wifi),
+            Self::Mobile => Some(NetworkType::Mobile),
+        }
+    }
 }
 
 /// How bytes travel between client and volunteer.
@@ -68,11 +93,11 @@ impl TransportArg {
 /// Our own end.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct EndArgs {
-    /// The NAT this machine is behind. It is not measured. It decides who gets along with whom: an
-    /// open end with all, a port-restricted one with open and port-restricted ones, a symmetric or
-    /// unknown one with open ones only.
-    #[arg(long, value_enum, default_value = "unknown")]
-    nat: NatArg,
+    /// The NAT this machine is behind, where it is not to be measured. It decides who gets along with
+    /// whom: an open end with all, a port-restricted one with open and port-restricted ones, a
+    /// symmetric or unknown one with open ones only.
+    #[arg(long, value_enum)]
+    nat: Option<NatArg>,
 
     /// The kind of network this machine is on. A mobile one of unknown NAT is taken for symmetric.
     #[arg(long, value_enum, default_value = "unknown")]
@@ -87,9 +112,15 @@ pub(super) struct EndArgs {
     #[arg(long, value_name = "ADDR:PORT")]
     advertise: Vec<SocketAddr>,
 
-    /// A STUN server to ask what address it sees; may be given up to 4 times.
-    #[arg(long, value_name = "ADDR:PORT")]
-    stun: Vec<SocketAddr>,
+    /// A STUN server to ask what address it sees, and how the NAT behaves; may be given up to 4
+    /// times. One with two addresses is needed for the second, such as `broker stun`.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    stun: Vec<String>,
+
+    /// Ask the router for ports, one for each connection at a time, 8 at most, and give them back at
+    /// the end. Whoever has one is open to all.
+    #[arg(long)]
+    map_ports: bool,
 
     /// A transport to speak; may be given several times. Of those that both ends speak the broker takes
     /// QUIC before WebRTC. The default is all that this build speaks.
@@ -102,36 +133,38 @@ pub(super) struct EndArgs {
 }
 
 impl EndArgs {
-    pub(super) fn network(&self) -> OwnNetwork {
-        OwnNetwork {
-            nat: match self.nat {
-                NatArg::Unknown => NatType::UNKNOWN,
-                NatArg::Open => NatType::OPEN,
-                NatArg::Restricted => NatType::RESTRICTED,
-                NatArg::PortRestricted => NatType::PORT_RESTRICTED,
-                NatArg::Symmetric => NatType::SYMMETRIC,
-            },
-            kind: match self.network_kind {
-                NetworkKindArg::Unknown => NetworkType::Unknown,
-                NetworkKindArg::Wired => NetworkType::Wired,
-                NetworkKindArg::Wifi => NetworkType::Wifi,
-                NetworkKindArg::Mobile => NetworkType::Mobile,
-            },
-            ..OwnNetwork::default()
-        }
-    }
-
-    /// Says why it matters, where nothing is known.
-    pub(super) fn warn(&self) {
-        if matches!(self.nat, NatArg::Unknown) {
-            progress(
-                "the NAT of this machine is unknown, so only open ends are likely to be reached: \
-                 say --nat if you know it",
+    /// Finds out what is to be measured. With so many connections at a time at most.
+    pub(super) async fn attach(&self, connections: usize) -> Result<End, Failed> {
+        let mut servers = Vec::new();
+        for name in &self.stun {
+            servers.extend(
+                outside::resolve(name)
+                    .await
+                    .map_err(|error| environment(error, "a STUN server cannot be asked"))?,
             );
         }
-    }
-
-    pub(super) fn udp(&self) -> Udp {
+        // What is declared is not measured.
+        let observe = (self.nat.is_none() && !self.stun.is_empty()).then(|| {
+            let mut plan = outside::plan(self.stun.clone());
+            plan.network = self.network_kind.declared();
+            plan
+        });
+        if observe.is_none() && self.nat.is_none_or(|nat| matches!(nat, NatArg::Unknown)) {
+            progress(
+                "the NAT of this machine is unknown, so only open ends are likely to be reached: \
+                 name a STUN server, or say --nat if you know it",
+            );
+        }
+        let attached = Attached::start(Attach {
+            known: OwnNetwork {
+                nat: self.nat.map_or(NatType::UNKNOWN, NatArg::nat),
+                kind: self.network_kind.declared().unwrap_or_default(),
+                ..OwnNetwork::default()
+            },
+            observe,
+            ports: if self.map_ports { connections } else { 0 },
+            bind: self.bind,
+        });
         let chosen = self.transport.iter().map(|transport| transport.kind());
         let speaks = chosen
             .map(TransportKind::version)
@@ -140,11 +173,43 @@ impl EndArgs {
             speaks: speaks.unwrap_or_else(TransportKind::built),
             bind: self.bind,
             advertised: self.advertise.iter().map(|addr| (*addr).into()).collect(),
-            stun: self.stun.iter().map(|addr| (*addr).into()).collect(),
+            stun: servers,
             silence: self.silence,
         };
-        Udp::new(config, OUTSIDE)
+        let udp = Udp::new(config, OUTSIDE).with_ports(attached.ports());
+        Ok(End { attached, udp })
     }
+}
+
+/// Our own end, being measured.
+pub(super) struct End {
+    pub(super) attached: Attached,
+    pub(super) udp: Udp,
+}
+
+/// Shows what is known of this machine's network.
+pub(super) fn network(out: &mut Out, attached: &Attached, as_json: bool) -> Result<(), Failed> {
+    let network = attached.network().now();
+    let mappings = network.mappings;
+    let effective = network.nat.effective(mappings, network.kind);
+    let found = attached.found();
+    if as_json {
+        let fields = json!({
+            "event": "network", "nat": network.nat.common_name(), "found": found,
+            "mapped_ports": network.mapped_ports.unwrap_or(0),
+            "effective": effective.common_name(), "class": effective.class().name(),
+        });
+        out.json("event", fields)?;
+        return Ok(());
+    }
+    let nat = found.unwrap_or_else(|| network.nat.common_name());
+    let ports = match network.mapped_ports {
+        Some(ports) => format!("; {ports} ports of the router are mapped"),
+        None => String::new(),
+    };
+    let class = effective.class().name();
+    out.line(format!("NAT: {nat}{ports}; its class is {class}"))?;
+    Ok(())
 }
 
 /// Through whose volunteers to go.
@@ -212,20 +277,30 @@ pub(super) fn read_link(link: &str, operator: Option<SignerKey>) -> Result<Linke
 }
 
 impl ThroughArgs {
-    /// A client that goes there, under a key of its own.
-    pub(super) fn dialer(&self) -> Result<Dialer<Udp>, Failed> {
-        self.end.warn();
-        dialer(&self.via, self.operator, &self.end)
+    /// A client that goes there, under a key of its own, and what is known of its network.
+    pub(super) async fn dialer(&self) -> Result<(Dialer<Udp>, Attached), Failed> {
+        let End { attached, udp } = self.end.attach(PORTS).await?;
+        let dialer = dialer(&self.via, self.operator, attached.network(), udp)?;
+        Ok((dialer, attached))
     }
 }
 
-fn dialer(link: &str, operator: Option<SignerKey>, end: &EndArgs) -> Result<Dialer<Udp>, Failed> {
+/// How many ports a client asks its router for: it races two volunteers for a connection, and a
+/// connection has one in the end.
+const PORTS: usize = 4;
+
+fn dialer(
+    link: &str,
+    operator: Option<SignerKey>,
+    network: NetworkNow,
+    udp: Udp,
+) -> Result<Dialer<Udp>, Failed> {
     let linked = read_link(link, operator)?;
     let broker = BrokerClient::new(linked.broker, PartySecret::new(OUTSIDE.bytes()), OUTSIDE);
     let mut config = ClientConfig::new(linked.compartments, linked.entries);
-    config.network = end.network();
+    config.network = network;
     config.pins = linked.volunteer.into_iter().collect();
-    Ok(Dialer::new(broker, end.udp(), config, OUTSIDE))
+    Ok(Dialer::new(broker, udp, config, OUTSIDE))
 }
 
 /// `--via` of commands that dial peers: their connections go through volunteers and nowhere else, and
@@ -260,15 +335,12 @@ impl Via {
         if !matches!(other, Route::Direct) {
             return Err(misused("--proxy and --via exclude each other"));
         }
-        let end = EndArgs {
-            nat: NatArg::Unknown,
-            network_kind: NetworkKindArg::Unknown,
+        let config = UdpConfig {
             bind: self.via_bind.unwrap_or(IpAddr::from([0, 0, 0, 0])),
-            advertise: Vec::new(),
-            stun: Vec::new(),
-            transport: Vec::new(),
             silence: SILENCE,
+            ..UdpConfig::default()
         };
-        Ok(Route::by(dialer(link, None, &end)?))
+        let udp = Udp::new(config, OUTSIDE);
+        Ok(Route::by(dialer(link, None, NetworkNow::default(), udp)?))
     }
 }

@@ -16,7 +16,7 @@ use tokio::signal::ctrl_c;
 use tokio::sync::mpsc;
 
 use super::state::secret;
-use super::through::{EndArgs, read_link};
+use super::through::{End, EndArgs, network, read_link};
 use crate::args::span;
 use crate::output::{Exit, Failed, Out, misused, reason_json};
 
@@ -87,7 +87,6 @@ pub(in crate::broker) struct Args {
 const EVENTS: usize = 1024;
 
 pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
-    args.end.warn();
     let mut pinned = None;
     let (broker, personal) = match (&args.broker, &args.pairing) {
         (Some(broker), _) => (broker.clone(), Vec::new()),
@@ -110,8 +109,9 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
             "the pairing names another volunteer: this is not the key file it was made with",
         ));
     }
+    let End { attached, udp } = args.end.attach(args.connections).await?;
     let config = VolunteerConfig {
-        network: args.end.network(),
+        network: attached.network(),
         allow: AllowList {
             rules: args.allow.clone(),
             private: args.allow_private,
@@ -126,7 +126,7 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
     };
     let (sender, mut events) = mpsc::channel(EVENTS);
     let client = BrokerClient::new(broker.clone(), key, OUTSIDE);
-    let volunteer = Volunteer::new(client, args.end.udp(), config, sender);
+    let volunteer = Volunteer::new(client, udp, config, sender);
     if args.json {
         out.json(
             "volunteer",
@@ -135,14 +135,26 @@ pub(super) async fn run(args: Args, out: &mut Out) -> Result<Exit, Failed> {
     } else {
         out.line(format!("volunteer {id} at {}", broker.target))?;
     }
+    // What is known counts from the first announcement on.
+    tokio::select! {
+        () = attached.ready() => {}
+        _ = ctrl_c() => {
+            attached.close().await;
+            return Ok(Exit::Yes);
+        }
+    }
+    network(out, &attached, args.json)?;
+    let mut known = attached.network();
     let interrupted = async { drop(ctrl_c().await) };
     let mut running = std::pin::pin!(volunteer.run(interrupted));
     let stopped = loop {
         tokio::select! {
             stopped = running.as_mut() => break stopped,
             Some(event) = events.recv() => show(out, &event, args.json)?,
+            () = known.changed() => network(out, &attached, args.json)?,
         }
     };
+    attached.close().await;
     while let Ok(event) = events.try_recv() {
         show(out, &event, args.json)?;
     }

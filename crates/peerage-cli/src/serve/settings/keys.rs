@@ -135,7 +135,7 @@ pub(super) const KEYS: &[Key] = &[
     key("node.outside.stun", "[\"stun.example.org\"]", "[]",
         "STUN servers to ask where the node is seen, and how its NAT behaves.", Restart),
     key("node.outside.map_ports", "false", "false",
-        "Ask the router for the node's ports (feature port-mapping).", Restart),
+        "Ask the router for the node's ports.", Restart),
     key("node.outside.network", "\"wired\"", "as the system tells",
         "The kind of network: wired, wifi or mobile.", Restart),
 ];
