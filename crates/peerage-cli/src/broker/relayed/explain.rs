@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use peerage::Failure as _;
+use peerage::inproxy::OwnNetwork;
 use peerage::inproxy::client::DialError;
 use peerage::inproxy::matcher::Rule;
 use peerage::inproxy::message::{Call, Reply, Waiting};
 use peerage::inproxy::transport::TransportError;
-use peerage::inproxy::volunteer::OwnNetwork;
 use peerage::net::Target;
 use serde_json::json;
 use tokio::time::Instant;
