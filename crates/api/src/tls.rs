@@ -191,8 +191,9 @@ impl Tls {
         let shown = |path: &Path| path.display().to_string();
         let of = file(authority)?;
         chain(&of, &shown(authority))?;
-        let (own, secret) = (file(certificate)?, secret(key)?);
+        let own = file(certificate)?;
         chain(&own, &shown(certificate))?;
+        let secret = secret(key)?;
         private(&secret, &shown(key))?;
         Ok(Self {
             authority: of,

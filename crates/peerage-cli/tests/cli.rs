@@ -28,6 +28,8 @@ mod serve;
 #[cfg(feature = "api")]
 #[path = "cli/tls.rs"]
 mod tls;
+#[path = "cli/unit.rs"]
+mod unit;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
