@@ -26,6 +26,7 @@ DCRD = str(HERE / ".cache/bin/bench-dcrd")
 RLPX = str(HERE / ".cache/target/release/bench-rlpx")
 DISC = str(HERE / ".cache/target/release/bench-discovery")
 KEEP = str(HERE / ".cache/target/release/bench-keep")
+INPROXY = str(HERE / ".cache/target/release/bench-inproxy")
 GETH = str(HERE / ".cache/bin/bench-geth")
 GETH_PURE = str(HERE / ".cache/bin/bench-geth-pure")
 
@@ -33,6 +34,7 @@ GETH_PURE = str(HERE / ".cache/bin/bench-geth-pure")
 PROGRAMS = {
     "disc": ("discovery",),
     "keep": ("keep", "ours"),
+    "inproxy": ("inproxy",),
     "eth": ("rlpx", "geth"),
     "floor": ("ours",),
     "decred": ("ours", "dcrd"),
@@ -232,6 +234,7 @@ class Comparison:
     peer_figure: object = None  # where ours is compared with ourselves: what, of the same run of ours
     unit: str = "µs"
     ratio_target: float = None
+    ratio_least: float = None  # instead: what it may not fall below
     ratio_words: str = ""
     figure_target: float = None
     figure_least: float = None  # instead: what it may not fall below
@@ -353,7 +356,7 @@ def comparisons(quick):
             figure_target=4096,
         )
     )
-    return all_of_them + ethereum(quick) + discovery(quick) + keep(quick)
+    return all_of_them + ethereum(quick) + discovery(quick) + keep(quick) + inproxy(quick)
 
 
 def ethereum(quick):
@@ -641,6 +644,62 @@ def keep(quick):
     return all_of_them
 
 
+def inproxy(quick):
+    """The in-proxy's transports, whole, beside the same transports alone."""
+    count, bulk, long_bulk = 10, 32 if quick else 128, 1 if quick else 2
+    ms = lambda run: run["wall_s"] * 1000
+    rate = lambda run: run["bytes"] / run["wall_s"] / 2**20
+    kinds = (("quic", "bare-quinn", "QUIC", "quinn"), ("webrtc", "bare-webrtc", "WebRTC", "webrtc"))
+    all_of_them = []
+    for kind, _, name, _ in kinds:
+        words = ["--count", count]
+        target = {"figure_target": 60} if kind == "quic" else {"ratio_target": 1, "ratio_words": "at most 50 ms more"}
+        all_of_them.append(
+            Comparison(
+                name=f"inproxy-setup-{kind}",
+                what=f"offer to the first byte back from the destination, {name}, median of {count}",
+                peer="webrtc alone, channel open",
+                run_peer=lambda words=words: alone(INPROXY, "set-up", "bare-webrtc", *words),
+                run_ours=lambda words=words, kind=kind: alone(INPROXY, "set-up", kind, *words),
+                figure=ms,
+                unit="ms",
+                pairs=6,
+                **target,
+            )
+        )
+    fair, foul = ["--mib", bulk], ["--mib", long_bulk, "--delay", 50, "--loss", 1]
+    for kind, bare, name, crate in kinds:
+        for path, words, where, pairs in (
+            ("loopback", fair, "loopback", None),
+            ("long", foul, "round trip of 100 ms, 1 % lost each way", 6),
+        ):
+            least = 0.8 if path == "long" else 0.5 if kind == "quic" else 0.7
+            seeds = iter(range(1, 1000))
+
+            def both(words=words, kind=kind, bare=bare, path=path, seeds=seeds):
+                # The same dice for both sides of a pair.
+                dice = ["--seed", next(seeds)] if path == "long" else []
+                return (
+                    alone(INPROXY, "stream", bare, *words, *dice),
+                    alone(INPROXY, "stream", kind, *words, *dice),
+                )
+
+            all_of_them.append(
+                Comparison(
+                    name=f"inproxy-{path}-{kind}",
+                    what=f"relayed one way over {name}, {where}",
+                    peer=f"{crate} alone",
+                    run_both=both,
+                    figure=rate,
+                    unit="MiB/s",
+                    pairs=pairs,
+                    ratio_least=least,
+                    ratio_words=f"at least {least}",
+                )
+            )
+    return all_of_them
+
+
 STEPS = (
     ("ping_round_trip", "PING round trip, both ends"),
     ("own_record_round_trip", "FINDNODE of its own record, round trip, both ends"),
@@ -728,6 +787,8 @@ def row(one):
     ours_shown = shown(statistics.median(ours))
     if one.ratio_target is not None:
         target, met = one.ratio_words, verdict(ratios, one.ratio_target)
+    elif one.ratio_least is not None:
+        target, met = one.ratio_words, verdict([-ratio for ratio in ratios], -one.ratio_least)
     elif one.figure_least is not None:
         target, met = f"at least {shown(one.figure_least)}", verdict([-v for v in ours], -one.figure_least)
         ours_shown = with_interval(ours, shown)
@@ -922,6 +983,33 @@ waited alone / beside them, in µs. Medians of the runs.
 <!-- keep: end -->
 """
 
+TRANSPORTS = """\
+<!-- transports: written by bench/run --only inproxy. Do not edit: run it again. -->
+
+## Transports
+
+Measured on {date} with `bench/run --only inproxy`, {pairs} pairs, fewer where a run takes long. The
+load average was {before:.1f} before and {after:.1f} after. Processor time is of both ends together,
+and of the forwarder where there is one.
+
+{main}
+{cpu}
+### How this is measured
+
+- Alone, QUIC is quinn with its defaults and a certificate; WebRTC is the crate `webrtc` with what is known
+  to help it: socket buffers of 4 MiB, 256 KiB unacknowledged (1 MiB on the long path), messages of 16 KiB,
+  ICE's checks every 10 ms. One ordered, reliable channel or stream, both ends in one process on two
+  workers.
+- Set-up: broker, volunteer, client and destination in one process, over loopback, sessions with the
+  broker there. Beside it the time until two ends of `webrtc` have a channel open and a byte through it,
+  without any broker.
+- Relayed: from the client's channel through the volunteer's relay over TCP to a destination that reads.
+- The long path is a forwarder of datagrams between the two ends, in the same process: 50 ms each way, one
+  in a hundred lost each way, by the same dice for both sides of a pair.
+
+<!-- transports: end -->
+"""
+
 PAGE = """\
 # Performance
 
@@ -1036,6 +1124,24 @@ def keep_section(done, pairs, loads):
     )
 
 
+def inproxy_section(done, pairs, loads):
+    head = ["what", "peer", "ours", "ratio", "target", "met?"]
+    rows = []
+    for one in done:
+        if one.name.startswith("inproxy-setup"):
+            continue
+        per_gib = lambda runs: number(statistics.median(run["cpu_s"] / run["bytes"] * 2**30 for run in runs))
+        rows.append([one.what, f"{one.peer}: {per_gib(one.peers)}", per_gib(one.ours)])
+    return TRANSPORTS.format(
+        date=datetime.date.today().strftime("%-d %B %Y"),
+        pairs=pairs,
+        before=loads[0],
+        after=loads[1],
+        main=table(head, [row(one) for one in done]),
+        cpu=table(["processor time, s for each GiB", "peer", "ours"], rows),
+    )
+
+
 def write_section(section):
     """Puts a section in place of the one with the same name, or before the machine."""
     text = DOCS.read_text()
@@ -1080,7 +1186,11 @@ def main():
     main_table = table(head, [row(one) for one in chosen])
     rate_table = table(["what", "peer", "ours", "pairs"], rates(chosen))
     sections, apart = [], []
-    for word, whole, write in (("disc-", discovery, discovery_section), ("keep-", keep, keep_section)):
+    for word, whole, write in (
+        ("disc-", discovery, discovery_section),
+        ("keep-", keep, keep_section),
+        ("inproxy-", inproxy, inproxy_section),
+    ):
         found = [one for one in chosen if one.name.startswith(word)]
         apart += found
         if len(found) == len(whole(args.quick)):

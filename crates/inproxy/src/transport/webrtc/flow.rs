@@ -27,7 +27,7 @@ pub(super) const WINDOW: u32 = 1 << 20;
 /// Credit is given back in portions of this many bytes.
 const CREDIT_PORTION: u32 = WINDOW / 4;
 /// What is written and not yet made into messages, in bytes, at most.
-const WRITE_LEN: usize = 64 << 10;
+const WRITE_LEN: usize = 256 << 10;
 
 const DATA: u8 = 0;
 const END: u8 = 1;
