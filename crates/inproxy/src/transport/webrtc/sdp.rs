@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ring::hmac;
 
-use super::flow::MAX_MESSAGE_LEN;
+use super::session::LIBRARY_MESSAGE_LEN;
 use crate::description::{Candidate, CandidateKind, CheckKey, Description, Fingerprint};
 use crate::transport::Role;
 
@@ -56,7 +56,7 @@ pub(super) fn remote(of: Role, description: &Description, dtls: Fingerprint) -> 
          m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
          a=sendrecv\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\n\
          a=fingerprint:sha-256 {fingerprint}\r\na=setup:{setup}\r\na=sctp-port:5000\r\n\
-         a=max-message-size:{MAX_MESSAGE_LEN}\r\n"
+         a=max-message-size:{LIBRARY_MESSAGE_LEN}\r\n"
     );
     let candidates = description.candidates.iter().enumerate();
     for (number, one) in candidates.take(Description::MAX_CANDIDATES) {

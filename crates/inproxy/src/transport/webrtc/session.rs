@@ -24,7 +24,7 @@ use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until};
 
-use super::flow::{MAX_MESSAGE_LEN, Over, WINDOW};
+use super::flow::{Over, WINDOW};
 use super::{Certificate, Shared, held, sdp};
 use crate::description::{Candidate, CandidateKind, Description, Fingerprint};
 use crate::transport::check::{Checks, Heard};
@@ -54,6 +54,9 @@ const SEND_LIMIT: usize = 1 << 20;
 /// before it repeats.
 const SMALL_SEND_LIMIT: usize = 64 << 10;
 const SMALL_BUFFER: usize = 1 << 20;
+/// The longest message that the library hands over; it drops longer ones without a word. More than either
+/// end may send, so that one that is too long is seen and refused.
+pub(super) const LIBRARY_MESSAGE_LEN: u32 = 64 << 10;
 /// How long the last words may take to be acknowledged.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -103,7 +106,6 @@ enum State {
 fn settings(credentials: (String, String), silence: Duration) -> SettingEngine {
     let none = Some(Duration::ZERO);
     let (ufrag, pwd) = credentials;
-    let most = u32::try_from(MAX_MESSAGE_LEN).unwrap_or(WINDOW);
     SettingEngineBuilder::new()
         .with_ice_credentials(ufrag, pwd)
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
@@ -113,7 +115,7 @@ fn settings(credentials: (String, String), silence: Duration) -> SettingEngine {
         .with_host_acceptance_min_wait(none)
         .with_srflx_acceptance_min_wait(none)
         .with_prflx_acceptance_min_wait(none)
-        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(most))
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(LIBRARY_MESSAGE_LEN))
         .with_sctp_max_receive_buffer_size(WINDOW)
         .build()
 }
@@ -258,10 +260,15 @@ impl Session {
             if shared.flow().over().is_some() || self.state != State::Open {
                 break;
             }
-            let mut end = self.last_heard + self.silence;
-            if now >= end {
-                break;
+            if now >= self.last_heard + self.silence {
+                // It may be we who slept: what came meanwhile counts.
+                self.receive();
+                if now >= self.last_heard + self.silence {
+                    break;
+                }
+                continue;
             }
+            let mut end = self.last_heard + self.silence;
             end = farewell.map_or(end, |by| by.min(end));
             tokio::select! {
                 () = self.wait(end) => {}
@@ -577,3 +584,7 @@ fn is_refusal(bytes: &[u8]) -> bool {
     let clear = bytes.first() == Some(&21) && bytes.get(3..5) == Some(&[0, 0]);
     clear && bytes.get(13) == Some(&2) && matches!(bytes.get(14), Some(42 | 46))
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
