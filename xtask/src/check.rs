@@ -56,12 +56,11 @@ const STEPS: &[Step] = &[
     quick("tests", |root| {
         run(root, readme_command(root, "test-command")?, &[])
     }),
-    // What of it is off by default: geography from a file.
+    // What of it is off by default: geography from a file, and WebRTC.
     quick("in-proxy", |root| {
-        let clippy =
-            "cargo clippy --locked -p peerage-cli --features maxmind --all-targets -- -D warnings";
+        let clippy = "cargo clippy --locked -p peerage-cli -p peerage-inproxy --features maxmind,webrtc --all-targets -- -D warnings";
         run(root, words(clippy), &[])?;
-        let test = "cargo test --locked -p peerage-inproxy --features maxmind --test suite maxmind";
+        let test = "cargo test --locked -p peerage-inproxy --features maxmind,webrtc";
         run(root, words(test), &[])
     }),
     quick("docs", |root| {

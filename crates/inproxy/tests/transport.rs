@@ -2,16 +2,14 @@ use std::time::Duration;
 
 use peerage_inproxy::TransportKind;
 use peerage_inproxy::description::{Candidate, CandidateKind, Fingerprint};
-use peerage_inproxy::transport::{Prepared as _, Role, TransportError};
+use peerage_inproxy::transport::{Prepared as _, Role, TransportError, UdpConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use crate::common::{Wire, channels, nobody, prepared, soon};
+use crate::common::{Wire, channels, described, nobody, prepared, silent_for, soon};
 
 async fn each_direction_ends_on_its_own(kind: TransportKind) {
-    let begun = Instant::now();
     let (mut client, mut volunteer) = channels(kind).await;
-    eprintln!("{kind} set up in {:?}", begun.elapsed());
     client.write_all(b"question").await.unwrap();
     client.shutdown().await.unwrap();
     let mut heard = Vec::new();
@@ -48,8 +46,9 @@ async fn a_break_is_not_taken_for_an_end(kind: TransportKind) {
 }
 
 async fn a_path_that_is_cut_is_noticed_by_both_ends(kind: TransportKind) {
-    let (client, mut ours) = prepared(kind).await;
-    let (volunteer, mut theirs) = prepared(kind).await;
+    let impatient = || silent_for(kind.version(), UdpConfig::default().silence);
+    let (client, mut ours) = described(impatient()).await;
+    let (volunteer, mut theirs) = described(impatient()).await;
     // Both are reached only through a wire of ours.
     let wire = Wire::new(theirs.candidates[0].addr.socket_addr()).await;
     theirs.candidates[0].addr = wire.addr.into();
@@ -175,12 +174,92 @@ async fn a_candidate_of_another_family_or_a_dead_one_does_not_hinder_the_good_on
     assert_eq!(volunteer.unwrap().read_u8().await.unwrap(), 9);
 }
 
+async fn sixteen_at_once_carry_each_its_own_bytes(kind: TransportKind) {
+    let mut all = tokio::task::JoinSet::new();
+    for number in 0..16_u8 {
+        all.spawn(async move {
+            let (mut client, mut volunteer) = channels(kind).await;
+            let sent = vec![number; 300_000 + usize::from(number)];
+            let writing = async {
+                client.write_all(&sent).await.unwrap();
+                client.shutdown().await.unwrap();
+            };
+            let mut heard = Vec::new();
+            let reading = volunteer.read_to_end(&mut heard);
+            let ((), read) = tokio::join!(writing, reading);
+            read.unwrap();
+            assert!(heard == sent, "{number}");
+        });
+    }
+    while let Some(ended) = all.join_next().await {
+        ended.unwrap();
+    }
+}
+
+async fn a_reader_that_stops_bounds_what_a_writer_can_give(kind: TransportKind) {
+    let (mut client, mut volunteer) = channels(kind).await;
+    let chunk = vec![7; 1 << 16];
+    let mut given = 0;
+    let quiet = Duration::from_millis(500);
+    while let Ok(written) = tokio::time::timeout(quiet, client.write(&chunk)).await {
+        given += written.unwrap();
+    }
+    // The window, and as much again in the sender's hands.
+    assert!(given <= (2 << 20) + (1 << 17), "{given}");
+    // It was held back and not broken: all of it is still there.
+    let mut heard = vec![0; given];
+    volunteer.read_exact(&mut heard).await.unwrap();
+    client.write_all(b"more").await.unwrap();
+    volunteer.read_exact(&mut heard[..4]).await.unwrap();
+    assert_eq!(&heard[..4], b"more");
+}
+
+async fn strangers_packets_do_not_hinder(kind: TransportKind) {
+    let (client, ours) = prepared(kind).await;
+    let (volunteer, theirs) = prepared(kind).await;
+    for first in [0, 1, 3, 6, 20, 22, 23, 64, 128, 192, 255] {
+        let stranger = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        for len in [1, 26, 40, 1200] {
+            let mut packet = vec![0x5a; len];
+            packet[0] = first;
+            for end in [&ours, &theirs] {
+                let to = end.candidates[0].addr.socket_addr();
+                stranger.send_to(&packet, to).await.unwrap();
+            }
+        }
+    }
+    let connect = async {
+        let connecting = client.connect(kind, Role::Client, &theirs, soon());
+        let mut channel = connecting.await.unwrap();
+        channel.write_u8(9).await.unwrap();
+        channel
+    };
+    let take = volunteer.connect(kind, Role::Volunteer, &ours, soon());
+    let (_client, volunteer) = tokio::join!(connect, take);
+    assert_eq!(volunteer.unwrap().read_u8().await.unwrap(), 9);
+}
+
 macro_rules! over {
     ($name:ident, $kind:expr) => {
         mod $name {
             use super::TransportKind;
 
             const KIND: TransportKind = $kind;
+
+            #[tokio::test]
+            async fn sixteen_at_once_carry_each_its_own_bytes() {
+                super::sixteen_at_once_carry_each_its_own_bytes(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn a_reader_that_stops_bounds_what_a_writer_can_give() {
+                super::a_reader_that_stops_bounds_what_a_writer_can_give(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn strangers_packets_do_not_hinder() {
+                super::strangers_packets_do_not_hinder(KIND).await;
+            }
 
             #[tokio::test]
             async fn each_direction_ends_on_its_own() {

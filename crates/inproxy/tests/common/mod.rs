@@ -38,11 +38,17 @@ pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-/// An end on loopback that speaks these.
+/// An end on loopback that speaks these. It bears the silence of a machine that has much to do.
 pub(crate) fn speaking(speaks: Versions) -> Udp {
+    silent_for(speaks, Duration::from_secs(10))
+}
+
+/// One that takes the other for gone after so long.
+pub(crate) fn silent_for(speaks: Versions, silence: Duration) -> Udp {
     let config = UdpConfig {
         bind: [127, 0, 0, 1].into(),
         speaks,
+        silence,
         ..UdpConfig::default()
     };
     Udp::new(config, OUTSIDE)
@@ -55,7 +61,12 @@ pub(crate) fn udp() -> Udp {
 
 /// One end of a match, before it knows the other: itself, and what it says of itself.
 pub(crate) async fn prepared(kind: TransportKind) -> (PreparedUdp, Description) {
-    let prepared = speaking(kind.version()).prepare().await.unwrap();
+    described(speaking(kind.version())).await
+}
+
+/// The same of this end.
+pub(crate) async fn described(end: Udp) -> (PreparedUdp, Description) {
+    let prepared = end.prepare().await.unwrap();
     let description = prepared.description().clone();
     (prepared, description)
 }
