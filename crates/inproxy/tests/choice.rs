@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use crate::common::{COMMON, OUTSIDE, Running, entry, prepared, soon, speaking};
-use crate::whole::{echo, target};
+use crate::common::parties::{echo, target};
 
 fn both() -> Versions {
     Quic.version().or(WebRtc.version())
