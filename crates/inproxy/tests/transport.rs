@@ -239,6 +239,36 @@ async fn strangers_packets_do_not_hinder(kind: TransportKind) {
     assert_eq!(volunteer.unwrap().read_u8().await.unwrap(), 9);
 }
 
+async fn whichever_packet_is_lost_the_two_meet(kind: TransportKind) {
+    let mut all = tokio::task::JoinSet::new();
+    for lost in 0..32 {
+        all.spawn(async move {
+            let (client, mut ours) = prepared(kind).await;
+            let (volunteer, mut theirs) = prepared(kind).await;
+            let known = theirs.candidates[0].addr.socket_addr();
+            let wire = Wire::losing(known, Some(lost)).await;
+            theirs.candidates[0].addr = wire.addr.into();
+            ours.candidates.clear();
+            let connect = async {
+                let connecting = client.connect(kind, Role::Client, &theirs, soon());
+                let mut channel = connecting.await?;
+                let _ = channel.write_u8(9).await;
+                Ok::<_, TransportError>(channel)
+            };
+            let take = volunteer.connect(kind, Role::Volunteer, &ours, soon());
+            let (client, volunteer) = tokio::join!(connect, take);
+            let (_client, mut volunteer) = match (client, volunteer) {
+                (Ok(client), Ok(volunteer)) => (client, volunteer),
+                (client, volunteer) => panic!("without {lost}: {client:?} {volunteer:?}"),
+            };
+            assert_eq!(volunteer.read_u8().await.unwrap(), 9, "without {lost}");
+        });
+    }
+    while let Some(ended) = all.join_next().await {
+        ended.unwrap();
+    }
+}
+
 macro_rules! over {
     ($name:ident, $kind:expr) => {
         mod $name {
@@ -259,6 +289,11 @@ macro_rules! over {
             #[tokio::test]
             async fn strangers_packets_do_not_hinder() {
                 super::strangers_packets_do_not_hinder(KIND).await;
+            }
+
+            #[tokio::test]
+            async fn whichever_packet_is_lost_the_two_meet() {
+                super::whichever_packet_is_lost_the_two_meet(KIND).await;
             }
 
             #[tokio::test]

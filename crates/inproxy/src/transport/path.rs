@@ -205,8 +205,12 @@ pub(super) async fn open(
             Heard::Path(reply) => (reply, true),
         };
         if let Some(to) = for_family(from, v6) {
-            // Lost or not sent, the other end asks again.
-            let _ = timeout_at(deadline, socket.send_to(&reply, to)).await;
+            // The client's choice is said once only, and nothing but it tells the volunteer to go on: so
+            // it is said three times. Anything else that is lost, the other end asks for again.
+            let times = if chosen && role == Role::Client { 3 } else { 1 };
+            for _ in 0..times {
+                let _ = timeout_at(deadline, socket.send_to(&reply, to)).await;
+            }
         }
         if chosen {
             opening.chosen = true;

@@ -120,12 +120,17 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) async fn new(known: SocketAddr) -> Self {
+        Self::losing(known, None).await
+    }
+
+    /// One that loses the datagram of this number.
+    pub(crate) async fn losing(known: SocketAddr, lost: Option<usize>) -> Self {
         let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let addr = socket.local_addr().unwrap();
         let task = tokio::spawn(async move {
             let mut other = None;
             let mut buffer = vec![0; 65_536];
-            loop {
+            for number in 0.. {
                 let (len, from) = socket.recv_from(&mut buffer).await.unwrap();
                 let to = if from == known {
                     other
@@ -133,7 +138,9 @@ impl Wire {
                     other = Some(from);
                     Some(known)
                 };
-                if let Some(to) = to {
+                if let Some(to) = to
+                    && lost != Some(number)
+                {
                     socket.send_to(&buffer[..len], to).await.unwrap();
                 }
             }

@@ -366,6 +366,11 @@ impl Session {
             if let Some(to) = for_family(to.into(), self.v6) {
                 // What cannot be sent is lost, as anything in a network may be.
                 let _ = self.socket.send_to(&bytes, to).await;
+                if !self.opened && is_dtls(&bytes) {
+                    // The library does not repeat every flight that is lost, and waits long before it
+                    // repeats others. What comes twice is taken once.
+                    let _ = self.socket.send_to(&bytes, to).await;
+                }
             }
         }
     }
