@@ -340,24 +340,24 @@ deny 0-65535 0.0.0.0/0 0-65535
         """Every mapping is gone, as after a restart of the router."""
         within(self.router, "conntrack", "-F", check=False)
 
-    def move(self, world):
+    def move(self, _world=None):
         """The router gets another address outside. Old mappings go with the old address."""
         if self.kind in ("open", "firewall"):
             raise RuntimeError("what is not translated does not move with its router")
         old, self.outside = self.outside, self.moved_to
         self.seen_at = self.outside
-        # Removed first: with the first address of a network its others go.
-        within(self.router, "ip", "addr", "del", f"{old}/24", "dev", "wan0")
+        # The new one is there before the old one goes, so that its ways stay: what is down is one moment.
+        within(self.router, "sysctl", "-qw", "net.ipv4.conf.all.promote_secondaries=1",
+               "net.ipv4.conf.wan0.promote_secondaries=1")
         within(self.router, "ip", "addr", "add", f"{self.outside}/24", "dev", "wan0")
+        within(self.router, "ip", "addr", "del", f"{old}/24", "dev", "wan0")
+        self.forget()
         if self.kind == "mapped":
             # Its ports belong to the address that it had.
             daemon = self.processes.pop()
             daemon.terminate()
             daemon.wait()
             self.start_upnp(self.lan.removesuffix(".0/24"))
-        # Its ways went with its address.
-        self.tell_routes(world)
-        self.forget()
 
     def close(self):
         for process in self.processes:

@@ -333,5 +333,5 @@ fn doctor_tells_whether_a_proxy_resolves_names_and_asks_nobody_else() {
     assert_eq!(output.status.code(), Some(1));
     let shown = lines(&output);
     assert_eq!(shown[0]["works"], false);
-    assert_eq!(shown[0]["reason"]["kind"], "refused");
+    assert_eq!(shown[0]["reason"]["kind"], "connection_refused");
 }
