@@ -15,8 +15,8 @@ use peerage_matcher::Versions;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
-use crate::common::{COMMON, OUTSIDE, Running, entry, prepared, soon, speaking};
 use crate::common::parties::{echo, target};
+use crate::common::{COMMON, OUTSIDE, Running, entry, prepared, soon, speaking};
 
 fn both() -> Versions {
     Quic.version().or(WebRtc.version())
