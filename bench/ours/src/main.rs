@@ -164,7 +164,7 @@ enum After<D: Builtin> {
     /// It is served in its task until it leaves, as a node would.
     Serve,
     /// It is put with the others and its task ends.
-    Keep(Arc<Mutex<Vec<Peer<D>>>>),
+    Keep(Arc<Mutex<Vec<Peer<D, TcpStream>>>>),
 }
 
 /// Greets every connection, each in its own task. Counts a peer on `greeted`, and on `done` when

@@ -76,14 +76,17 @@ fn a_daemon_changes_its_book_itself() {
 
     // What another book knew is taken in by the daemon, too, and named by its line where it is not.
     let lines = pair.dir.file("lines");
-    let exported = run(&[&["book", "export"], &REALM[..], &["--data", &data]].concat());
-    let mut text = String::from_utf8(exported.stdout).unwrap();
+    // The store has the peer a moment after the daemon.
+    let (mut text, other) = loop {
+        let exported = run(&[&["book", "export"], &REALM[..], &["--data", &data]].concat());
+        let text = String::from_utf8(exported.stdout).unwrap();
+        let entry = text.lines().find(|line| line.contains(&pair.at));
+        if let Some(other) = entry.map(|line| line.replace(&pair.at, "127.8.0.1:18344")) {
+            break (text, other);
+        }
+        pair.second.wait("status");
+    };
     let known = text.lines().count();
-    let other = text
-        .lines()
-        .next()
-        .unwrap()
-        .replace(&pair.at, "127.8.0.1:18344");
     text = format!("{text}{other}\nnonsense\n");
     std::fs::write(&lines, text).unwrap();
     let (exit, words) = book(&data, &["import", &lines]);
