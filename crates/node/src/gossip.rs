@@ -46,9 +46,10 @@ impl<N: Network> Owner<N> {
             && let Some(question) = N::ask_for_addrs()
         {
             let len = N::len(&question);
-            // One that has no room for the question now is asked later.
-            hearsay.ask(now);
-            let _full = self.table.send(now.at, id, question, len);
+            // Of one that was not asked nothing is believed.
+            if self.table.send(now.at, id, question, len).is_ok() {
+                hearsay.ask(now);
+            }
         }
     }
 

@@ -44,8 +44,9 @@ impl<N: Net> Keeper<N> {
             && let Some(question) = N::ask_for_addrs()
         {
             let len = N::len(&question);
-            hearsay.ask(now);
-            let _full = self.table.send(now.at, id, question, len);
+            if self.table.send(now.at, id, question, len).is_ok() {
+                hearsay.ask(now);
+            }
         }
     }
 
